@@ -1,1 +1,3 @@
 //! Filled in by its owner.
+
+pub use drbd_demo as demo;

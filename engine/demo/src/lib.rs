@@ -1,0 +1,2 @@
+//! The demonstration on one machine: two hosts, one mirror.
+#![forbid(unsafe_code)]
