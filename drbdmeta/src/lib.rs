@@ -1,1 +1,26 @@
-//! Filled in by its owner.
+//! The on-disk meta-data of DRBD 0.6 to 8.4, and the command `drbdmeta` on top of it.
+//!
+//! Pure modules over byte slices, used by the engine and by the command alike:
+//!
+//! * [`layout`]: where superblock, activity log and bitmap lie on a meta-data device.
+//! * [`superblock`]: the 4096-byte superblock of 8.x, typed ([`superblock::Superblock`]).
+//! * [`activity_log`]: the transaction ring of 8.4 (write side and replay) and the log of 0.7-8.3.
+//! * [`bitmap`]: on-disk bitmap bytes as little-endian words, and the marking of hot extents.
+//!
+//! One thin edge does I/O: [`device`] (positioned reads and writes, exclusive opening, flush).
+//!
+//! What the engine does with it:
+//!
+//! ```text
+//! attach   device::MetaDevice::open -> Layout::compute(size, placement, striping).superblock
+//!          -> Superblock::parse -> Superblock::areas -> bitmap::words
+//! write    Superblock::encode(MagicKind::InUse);  activity_log::Transaction::encode + Ring::block_of
+//! first    activity_log::fresh_ring(..) into every block, then bitmap, then superblock
+//! ```
+#![forbid(unsafe_code)]
+
+pub mod activity_log;
+pub mod bitmap;
+pub mod device;
+pub mod layout;
+pub mod superblock;
