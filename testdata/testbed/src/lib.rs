@@ -1,2 +1,12 @@
-//! The test bed.
+//! The test bed: what the tests of the whole product share.
+//!
+//! * [`programs`]: where the built programs and the genuine ones are.
+//! * [`pair`]: the two hosts of field installation F2, with our programs on both.
+//! * [`kernel_peer`]: a genuine kernel node on the same network.
+//! * [`capture`]: the traffic between the nodes, and tshark's judgement of it.
+//! * [`repository`]: the project as data, for the tests of its own form.
+//!
+//! Tests are in `tests/`, one file a subject; they need root and the oracle and fail without.
 #![forbid(unsafe_code)]
+
+pub mod programs;

@@ -1,0 +1,4 @@
+//! The demonstration itself.
+
+/// Runs the demonstration.
+pub fn run() {}
