@@ -1,0 +1,24 @@
+//! Front ends: what makes `/dev/drbdN` a block device and hands its requests to the engine.
+//!
+//! ```text
+//! block layer -> ublk or loop+FUSE threads -> RequestSink::submit   (runtime: one queue a resource)
+//!                                  reply   <- Frontend::complete    (called by the runtime)
+//! ```
+//!
+//! * [`request`]: requests, their identity, the two traits above. No front end is visible through them.
+//! * [`frontend`]: which front end, what device; [`start`].
+//! * [`names`]: the block special files and symlinks under `/dev`.
+//!
+//! A front end starts *closed*: the node `/dev/drbdN` exists but cannot be opened, as on a Secondary.
+//! [`Frontend::open`] (promotion) makes it usable, [`Frontend::close`] (demotion) takes that back or
+//! refuses because somebody holds it open (spec 60 section 8.1).
+
+pub mod frontend;
+pub mod names;
+pub mod request;
+
+pub use frontend::{
+    Access, Choice, DeviceError, DevicePaths, Discard, Geometry, LogicalBlock, start,
+};
+pub use names::DeviceNumber;
+pub use request::{Frontend, Fua, Operation, Request, RequestId, RequestSink, Unmap};
