@@ -14,9 +14,9 @@ done
 # A DRBD that is installed on this machine must not be mistaken for the one under test.
 rm -rf /etc/drbd.conf /etc/drbd.d /etc/default/drbd /etc/init.d/drbd
 for program in $names; do
-    rm -f "/usr/sbin/$program"
-    : >"/usr/sbin/$program"
-    mount --bind "$programs/$program" "/usr/sbin/$program"
+    rm -f "/sbin/$program"
+    : >"/sbin/$program"
+    mount --bind "$programs/$program" "/sbin/$program"
 done
 
 # This machine's own nodes, except that what is made here is seen here only.
