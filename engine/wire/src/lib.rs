@@ -22,6 +22,7 @@
 
 extern crate alloc;
 
+pub mod bitmap_code;
 pub mod codec;
 mod error;
 mod fields;
