@@ -5,11 +5,12 @@ use alloc::vec::Vec;
 use crate::error::{DecodeError, EncodeError};
 use crate::fields::{Field, Reader};
 use crate::header::{Header, RawHeader};
-use crate::packet::{Body, CompressedBitmap, Packet, wire};
+use crate::packet::{Body, CompressedBitmap, Packet};
 use crate::params::{ProtocolParams, QueueLimits, ReportSizes, SyncController, SyncParam};
 use crate::table::{Command, Place, Socket, Tail};
 use crate::units::{AlgName, ByteLen, Digest};
 use crate::version::Agreed;
+use crate::wire;
 
 /// Encodes and decodes the packets of one connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

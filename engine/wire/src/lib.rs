@@ -32,6 +32,7 @@ pub mod params;
 pub mod table;
 pub mod units;
 pub mod version;
+mod wire;
 
 pub use codec::Codec;
 pub use error::{DecodeError, EncodeError};

@@ -9,6 +9,7 @@ use crate::packet::{
 use crate::params::{ProtocolCodes, ReportUuids};
 use crate::units::{AlgName, Digest};
 use crate::version::{Agreed, Features, ProtocolVersion};
+use crate::wire;
 use drbd_types::Uuid;
 
 /// The two TCP connections of a peer.
