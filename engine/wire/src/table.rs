@@ -4,7 +4,7 @@
 use crate::fields::Field;
 use crate::packet::{
     BarrierAck, BlockAck, BlockDesc, BlockRequest, Body, ConnectionFeatures, DelayProbe, ReplyCode,
-    StateChange, StateWord, wire,
+    StateChange, StateWord,
 };
 use crate::params::{ProtocolCodes, ReportUuids};
 use crate::units::{AlgName, Digest};
