@@ -129,6 +129,15 @@ impl FromStr for Choice {
     }
 }
 
+impl DeviceError {
+    pub(super) fn setup(what: impl Into<String>, source: io::Error) -> Self {
+        Self::Setup {
+            what: what.into(),
+            source,
+        }
+    }
+}
+
 impl LogicalBlock {
     /// The unit in bytes.
     pub const fn bytes(self) -> u32 {
@@ -203,6 +212,16 @@ pub fn start(
     pool: Pool,
     sink: Arc<dyn RequestSink>,
 ) -> Result<Box<dyn Frontend>, DeviceError> {
-    let _ = (minor, geometry, paths, pool, sink);
-    Err(DeviceError::Unavailable(choice))
+    let ublk = Choice::Ublk.control_path().exists();
+    match choice {
+        Choice::Ublk if !ublk => Err(DeviceError::Unavailable(choice)),
+        Choice::Ublk => Err(DeviceError::Unavailable(choice)),
+        Choice::Auto if ublk => Err(DeviceError::Unavailable(choice)),
+        Choice::Auto | Choice::FuseLoop if !Choice::FuseLoop.control_path().exists() => {
+            Err(DeviceError::Unavailable(Choice::FuseLoop))
+        }
+        Choice::Auto | Choice::FuseLoop => {
+            super::fuse_loop::start(minor, geometry, paths, pool, sink)
+        }
+    }
 }

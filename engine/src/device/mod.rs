@@ -8,13 +8,20 @@
 //! * [`request`]: requests, their identity, the two traits above. No front end is visible through them.
 //! * [`frontend`]: which front end, what device; [`start`].
 //! * [`names`]: the block special files and symlinks under `/dev`.
+//! * `fuse_loop` over `fuse_fs` and `loopdev`: the front end for any kernel.
+//! * `pending`, `holders`: requests in flight; who has a device open.
 //!
 //! A front end starts *closed*: the node `/dev/drbdN` exists but cannot be opened, as on a Secondary.
 //! [`Frontend::open`] (promotion) makes it usable, [`Frontend::close`] (demotion) takes that back or
 //! refuses because somebody holds it open (spec 60 section 8.1).
 
 pub mod frontend;
+mod fuse_fs;
+mod fuse_loop;
+mod holders;
+mod loopdev;
 pub mod names;
+mod pending;
 pub mod request;
 
 pub use frontend::{

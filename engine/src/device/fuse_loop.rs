@@ -1,0 +1,301 @@
+//! The fuse+loop front end: a loop device over the one file of a FUSE file system served here.
+//!
+//! The file system is mounted and detached from the tree at once, so that no mount shows up
+//! anywhere and none is left behind by a crash: it lives as long as somebody holds its file. While
+//! the device is closed that is only the engine, by a path handle. [`Frontend::open`] puts a loop
+//! device over the file and renames a node with its number to `/dev/drbdN`; [`Frontend::close`]
+//! takes the loop device away, for which the kernel itself decides whether it is in use.
+
+use std::ffi::CString;
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use drbd_types::{Minor, SectorCount};
+use fuser::{BackgroundSession, Config, Session, SessionACL};
+use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags};
+use rustix::io::Errno;
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+
+use super::fuse_fs::{FileSystem, Served};
+use super::loopdev::{self, Detached, Label};
+use super::names::{self, number_of};
+use super::{
+    Access, DeviceError, DeviceNumber, DevicePaths, Frontend, Geometry, LogicalBlock, RequestId,
+    RequestSink, holders,
+};
+use crate::buffer::{Buffer, Pool};
+
+/// Threads that take requests from the kernel.
+const THREADS: usize = 4;
+
+struct FuseLoop {
+    minor: Minor,
+    block: LogicalBlock,
+    paths: DevicePaths,
+    label: Label,
+    served: Arc<Served>,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// The loop device while the front end is open.
+    attached: Option<DeviceNumber>,
+    /// What keeps the file system alive; `None` after the front end was stopped.
+    mounted: Option<Mounted>,
+}
+
+struct Mounted {
+    /// The file, as a path handle: it keeps the file system alive but counts as no open.
+    file: OwnedFd,
+    session: BackgroundSession,
+}
+
+/// Starts the front end: serves the file and makes the closed node and the links.
+pub fn start(
+    minor: Minor,
+    geometry: Geometry,
+    paths: DevicePaths,
+    pool: Pool,
+    sink: Arc<dyn RequestSink>,
+) -> Result<Box<dyn Frontend>, DeviceError> {
+    let name = format!("drbd{minor}");
+    let label = Label::new(&format!("{name}@{}", paths.run_dir.display()));
+    let open = |number| open_device(&paths, minor, number, OFlags::RDWR);
+    clear_remains(label, &name, open)
+        .map_err(|e| DeviceError::setup("clear stale loop devices", e))?;
+    let served = Arc::new(Served::new(minor, name.clone(), geometry, pool, sink));
+    let directory = paths.run_dir.join("fuse").join(minor.to_string());
+    let mounted = serve(&directory, &name, Arc::clone(&served))
+        .map_err(|e| DeviceError::setup(format!("serve {}", directory.display()), e))?;
+    let frontend = FuseLoop {
+        minor,
+        block: geometry.block,
+        paths,
+        label,
+        served,
+        state: Mutex::new(State {
+            attached: None,
+            mounted: Some(mounted),
+        }),
+    };
+    frontend
+        .publish()
+        .map_err(|e| DeviceError::setup(frontend.paths.node(minor).display().to_string(), e))?;
+    Ok(Box::new(frontend))
+}
+
+/// Takes away loop devices that an engine on the same run directory left behind when it crashed.
+/// Those still in use (a mounted file system, which gets `EIO`) go when they are released.
+fn clear_remains(
+    label: Label,
+    file_name: &str,
+    open: impl Fn(DeviceNumber) -> io::Result<File>,
+) -> io::Result<()> {
+    for device in loopdev::find(label, file_name, open)? {
+        loopdev::detach_when_unused(device.as_fd())?;
+    }
+    Ok(())
+}
+
+/// Mounts the file system at the directory, opens its file and detaches the mount again.
+fn serve(directory: &Path, name: &str, served: Arc<Served>) -> io::Result<Mounted> {
+    fs::create_dir_all(directory)?;
+    // What an engine left that died between the next two system calls of this kind.
+    while unmount(directory, UnmountFlags::DETACH).is_ok() {}
+    let fuse = OwnedFd::from(File::options().read(true).write(true).open("/dev/fuse")?);
+    let options = format!(
+        "fd={},rootmode=40000,user_id=0,group_id=0",
+        fuse.as_raw_fd()
+    );
+    let options = CString::new(options)?;
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    mount("drbd", directory, "fuse.drbd", flags, options.as_c_str())?;
+    let mounted = serve_mounted(directory, name, fuse, served);
+    unmount(directory, UnmountFlags::DETACH)?;
+    fs::remove_dir(directory)?;
+    mounted
+}
+
+fn serve_mounted(
+    directory: &Path,
+    name: &str,
+    fuse: OwnedFd,
+    served: Arc<Served>,
+) -> io::Result<Mounted> {
+    let mut config = Config::default();
+    config.n_threads = Some(THREADS);
+    config.clone_fd = true;
+    // Nobody but root can reach the file; the loop driver's own threads must.
+    let session = Session::from_fd(FileSystem(served), fuse, SessionACL::All, config)?.spawn()?;
+    let flags = OFlags::PATH | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let file = rustix::fs::open(directory.join(name), flags, Mode::empty())?;
+    Ok(Mounted { file, session })
+}
+
+impl FuseLoop {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes the closed node, unless what stands there is a device in use of an earlier engine.
+    fn publish(&self) -> io::Result<()> {
+        names::publish_node(&self.paths, self.minor, DeviceNumber::closed(self.minor))?;
+        names::publish_links(&self.paths, self.minor)
+    }
+
+    fn open_loop(&self, number: DeviceNumber, flags: OFlags) -> io::Result<File> {
+        open_device(&self.paths, self.minor, number, flags)
+    }
+
+    fn attach(&self, mounted: &Mounted, access: Access) -> io::Result<DeviceNumber> {
+        self.served.set_clean();
+        let backing = reopen(&mounted.file)?;
+        let (number, device) =
+            loopdev::attach(backing.as_fd(), self.label, self.block, |number| {
+                self.open_loop(number, OFlags::RDWR)
+            })?;
+        let finish = || {
+            loopdev::set_access(device.as_fd(), access)?;
+            names::publish_node(&self.paths, self.minor, number)
+        };
+        finish().inspect_err(|_| {
+            // The first error is the one to report.
+            let _ = loopdev::detach_when_unused(device.as_fd());
+        })?;
+        Ok(number)
+    }
+
+    /// Takes the loop device away, or fails with `EBUSY`.
+    fn detach(&self, state: &mut State) -> io::Result<()> {
+        let Some(number) = state.attached else {
+            return Ok(());
+        };
+        // The exclusive open finds whoever claims the device and keeps new claims away; the kernel
+        // then counts the plain openers.
+        let device = self.open_loop(number, OFlags::RDONLY | OFlags::EXCL)?;
+        if loopdev::detach(device.as_fd())? == Detached::HeldOpen {
+            return Err(Errno::BUSY.into());
+        }
+        state.attached = None;
+        drop(device);
+        names::publish_node(&self.paths, self.minor, DeviceNumber::closed(self.minor))
+    }
+}
+
+impl Frontend for FuseLoop {
+    fn complete(&self, id: RequestId, result: Result<Option<Buffer>, Errno>) {
+        self.served.complete(id, result);
+    }
+
+    fn open(&self, access: Access) -> io::Result<()> {
+        let mut state = self.lock();
+        let Some(mounted) = &state.mounted else {
+            return Err(Errno::NODEV.into());
+        };
+        if let Some(number) = state.attached {
+            let device = self.open_loop(number, OFlags::RDONLY)?;
+            return loopdev::set_access(device.as_fd(), access);
+        }
+        state.attached = Some(self.attach(mounted, access)?);
+        Ok(())
+    }
+
+    fn close(&self) -> io::Result<()> {
+        self.detach(&mut self.lock())
+    }
+
+    fn is_held_open(&self) -> io::Result<bool> {
+        let state = self.lock();
+        let Some(number) = state.attached else {
+            return Ok(false);
+        };
+        let exclusive = || self.open_loop(number, OFlags::RDONLY | OFlags::EXCL);
+        Ok(holders::find(number, exclusive)?.is_some())
+    }
+
+    fn resize(&self, size: SectorCount) -> io::Result<()> {
+        let state = self.lock();
+        let bytes = size.checked_bytes().ok_or(Errno::FBIG)?;
+        self.served.set_size(bytes.0);
+        let Some(mounted) = &state.mounted else {
+            return Err(Errno::NODEV.into());
+        };
+        // Makes the kernel ask for the attributes now.
+        let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_FORCE_SYNC;
+        rustix::fs::statx(&mounted.file, c"", flags, StatxFlags::SIZE)?;
+        if let Some(number) = state.attached {
+            let device = self.open_loop(number, OFlags::RDWR)?;
+            loopdev::update_size(device.as_fd())?;
+        }
+        Ok(())
+    }
+
+    fn device_number(&self) -> Option<DeviceNumber> {
+        self.lock().attached
+    }
+
+    fn stop(&self) -> io::Result<()> {
+        let mut state = self.lock();
+        self.detach(&mut state)?;
+        let Some(mounted) = state.mounted.take() else {
+            return Ok(());
+        };
+        self.served.fail_everything();
+        names::withdraw(&self.paths, self.minor)?;
+        let Mounted { file, session } = mounted;
+        // The last reference to the file system: its threads end.
+        drop(file);
+        session.join()
+    }
+}
+
+impl Drop for FuseLoop {
+    fn drop(&mut self) {
+        if self.stop().is_ok() {
+            return;
+        }
+        // Held open. The holders get EIO from now on, and the kernel removes the device when the
+        // last of them leaves. Nobody is left to tell errors to.
+        self.served.fail_everything();
+        let attached = self.lock().attached.take();
+        if let Some(device) = attached.and_then(|n| self.open_loop(n, OFlags::RDWR).ok()) {
+            let _ = loopdev::detach_when_unused(device.as_fd());
+        }
+        let _ = names::withdraw(&self.paths, self.minor);
+    }
+}
+
+/// The file behind a path handle, opened for reading and writing.
+fn reopen(handle: &OwnedFd) -> io::Result<File> {
+    let path = format!("/proc/self/fd/{}", handle.as_raw_fd());
+    File::options().read(true).write(true).open(path)
+}
+
+/// Opens the block device with this number, whether or not `/dev` has a node for it.
+fn open_device(
+    paths: &DevicePaths,
+    minor: Minor,
+    number: DeviceNumber,
+    flags: OFlags,
+) -> io::Result<File> {
+    let public = paths.node(minor);
+    let (path, private) = if number_of(&public) == Some(number) {
+        (public, false)
+    } else {
+        (names::private_node(paths, minor, number)?, true)
+    };
+    let write = flags.contains(OFlags::RDWR);
+    let opened = File::options()
+        .read(true)
+        .write(write)
+        .custom_flags(flags.difference(OFlags::RWMODE).bits().cast_signed())
+        .open(&path);
+    if private {
+        fs::remove_file(&path)?;
+    }
+    opened
+}
