@@ -1,7 +1,7 @@
 //! The test bed: what the tests of the whole product share.
 //!
 //! * [`programs`]: where the built programs and the genuine ones are.
-//! * [`pair`]: the two hosts of field installation F2, with our programs on both.
+//! * [`node`]: a node of F2, ours or the kernel's; [`scenario`]: what is done with a pair of them.
 //! * [`kernel_peer`]: a genuine kernel node on the same network.
 //! * [`capture`]: the traffic between the nodes, and tshark's judgement of it.
 //! * [`repository`]: the project as data, for the tests of its own form.
@@ -9,5 +9,9 @@
 //! Tests are in `tests/`, one file a subject; they need root and the oracle and fail without.
 #![forbid(unsafe_code)]
 
+pub mod capture;
+pub mod kernel_peer;
+pub mod node;
 pub mod programs;
 pub mod repository;
+pub mod scenario;

@@ -1,0 +1,169 @@
+//! A genuine kernel-DRBD 8.4.11 node on the same network, run by the oracle's `kernel-peer`.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use drbd_demo::f2;
+use drbd_demo::hosts::{Error, Network, Output, capture, succeed};
+use drbd_demo::status::Device;
+
+use crate::programs;
+
+/// The DRBD device and the disk are named here as F2 names them.
+const PREPARE: &str = "mknod /dev/sdb1 b 98 0; mkdir -p /mnt";
+
+/// A kernel node of installation F2; dropping it is pulling its plug.
+#[derive(Debug)]
+pub struct KernelPeer {
+    name: String,
+    oracle: PathBuf,
+}
+
+impl KernelPeer {
+    /// Boots the node that F2 calls `name`, with an empty disk of this size and F2's configuration.
+    pub fn start(network: &Network, name: &str, disk_mebibytes: u64) -> Result<Self, Error> {
+        let peer = Self {
+            name: name.to_owned(),
+            oracle: private_oracle(network)?,
+        };
+        let address = format!("{}/24", f2::address(name));
+        let size = disk_mebibytes.to_string();
+        let options = [
+            "--netns",
+            network.name(),
+            "--ip",
+            &address,
+            "--disk-mb",
+            &size,
+        ];
+        // The node keeps the standard streams of who starts it: they must not be ours.
+        let log = peer.oracle.join(format!("start-{name}"));
+        let output = fs::File::create(&log).map_err(Error::io("starting a kernel peer"))?;
+        let errors = output
+            .try_clone()
+            .map_err(Error::io("starting a kernel peer"))?;
+        let status = peer
+            .script("start")
+            .args(options)
+            .stdin(Stdio::null())
+            .stdout(output)
+            .stderr(errors)
+            .status();
+        if !status
+            .map_err(Error::io("starting a kernel peer"))?
+            .success()
+        {
+            let said = fs::read_to_string(&log).unwrap_or_default();
+            return Err(Error::Wrong(format!(
+                "kernel peer {name} did not start: {said}"
+            )));
+        }
+        peer.run(PREPARE)?;
+        for (file, content) in [
+            ("global_common.conf", f2::GLOBAL_COMMON),
+            ("r0.res", f2::RESOURCE),
+        ] {
+            peer.run(&format!("cat > /etc/drbd.d/{file} <<'END'\n{content}END"))?;
+        }
+        Ok(peer)
+    }
+
+    /// Its host name.
+    pub fn host_name(&self) -> &str {
+        &self.name
+    }
+
+    /// Runs a command line of bash in the node; gives its output, fails unless it succeeds.
+    pub fn run(&self, script: &str) -> Result<String, Error> {
+        let output = self.try_run(script)?;
+        if output.status == 0 {
+            return Ok(output.stdout);
+        }
+        Err(Error::Failed {
+            command: script.to_owned(),
+            status: output.status,
+            output: output.stdout,
+        })
+    }
+
+    /// Runs a command line of bash in the node; both its streams come back as one.
+    pub fn try_run(&self, script: &str) -> Result<Output, Error> {
+        const MARK: &str = "\nkernel-peer-status=";
+        let script = format!(
+            "( {script}\n) </dev/null; echo; echo {}$?",
+            MARK.trim_start()
+        );
+        let text = succeed(&mut self.script_with("exec", &[&script]))?;
+        let (stdout, status) = text.rsplit_once(MARK).unwrap_or((&text, "255"));
+        Ok(Output {
+            status: status.trim().parse().unwrap_or(255),
+            stdout: stdout.to_owned(),
+            stderr: String::new(),
+        })
+    }
+
+    /// The device of F2 as the node's `/proc/drbd` shows it.
+    pub fn read_device(&self) -> Result<Device, String> {
+        let text = self
+            .run("cat /proc/drbd")
+            .map_err(|error| error.to_string())?;
+        Device::find(&text, f2::MINOR).ok_or(text)
+    }
+
+    /// The node's kernel log about DRBD.
+    pub fn kernel_log(&self) -> Result<String, Error> {
+        self.run("dmesg | grep -i drbd || true")
+    }
+
+    /// The file behind its `/dev/sdb1`.
+    pub fn image(&self) -> PathBuf {
+        self.directory().join("ubda.img")
+    }
+
+    /// Kills the node: a power failure.
+    pub fn crash(&self) -> Result<(), Error> {
+        succeed(&mut self.script("crash")).map(drop)
+    }
+
+    fn directory(&self) -> PathBuf {
+        self.oracle.join("run").join(&self.name)
+    }
+
+    fn script(&self, action: &str) -> Command {
+        let mut command = Command::new("timeout");
+        command
+            .args(["--kill-after=5", "180"])
+            .arg(programs::oracle_script("kernel-peer"));
+        command
+            .args([action, &self.name])
+            .env("DRBD_ORACLE", &self.oracle);
+        command
+    }
+
+    fn script_with(&self, action: &str, arguments: &[&str]) -> Command {
+        let mut command = self.script(action);
+        command.args(arguments);
+        command
+    }
+}
+
+impl Drop for KernelPeer {
+    fn drop(&mut self) {
+        let _ = capture(&mut self.script("crash"));
+    }
+}
+
+/// The oracle with a `run` directory of this network's own (in memory, and swept with it), so that
+/// peers of tests that run side by side do not meet.
+fn private_oracle(network: &Network) -> Result<PathBuf, Error> {
+    let directory = network.directory().join("oracle");
+    fs::create_dir_all(directory.join("run"))
+        .map_err(Error::io("making a directory for kernel peers"))?;
+    let uml = directory.join("uml");
+    if !Path::new(&uml).exists() {
+        symlink(programs::oracle().join("uml"), &uml).map_err(Error::io("linking the oracle"))?;
+    }
+    Ok(directory)
+}
