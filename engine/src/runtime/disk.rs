@@ -1,0 +1,212 @@
+//! The disk of one volume: data operations side by side, meta-data operations one after the other.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use drbd_core::{DiskError, DiskIo, DiskOp, Durability, MetaIo, MetaOp};
+use drbd_types::{Sector, VolumeNr};
+
+use super::driver::{Ring, Tag};
+use super::uring::{Memory, Sync};
+use crate::buffer::{Buffer, Pool};
+use crate::device::{Frontend, Unmap};
+use crate::store::{MetaWrite, Store};
+
+/// What the thread keeps for a volume.
+#[derive(Default)]
+pub struct Volume {
+    /// The attached disk.
+    pub store: Option<Store>,
+    /// Who serves the block device.
+    pub frontend: Option<Arc<dyn Frontend>>,
+    /// Reads that wait for memory.
+    pub starved: VecDeque<(DiskOp, DiskIo<Buffer>)>,
+    /// Meta-data operations that wait for their turn.
+    queue: VecDeque<(MetaOp, MetaIo)>,
+    running: Option<Running>,
+    /// Number of the next activity-log transaction while no disk is attached.
+    transaction: u32,
+}
+
+/// A meta-data operation in progress.
+struct Running {
+    op: MetaOp,
+    /// Writes that have not ended.
+    left: usize,
+    phase: Phase,
+    result: Result<(), DiskError>,
+}
+
+/// How a meta-data operation becomes durable.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// The one write is durable by itself, or the flush is running: nothing follows.
+    Last,
+    /// A flush follows the writes.
+    FlushFollows,
+}
+
+/// What a data operation must yield.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Expect {
+    /// This many bytes read.
+    Read(u32),
+    /// This many bytes written.
+    Written(u32),
+    /// Success.
+    Done,
+}
+
+/// A meta-data operation that ended.
+pub type MetaEnd = (MetaOp, Result<(), DiskError>);
+
+impl Volume {
+    /// Number of the next activity-log transaction.
+    pub fn next_transaction(&self) -> u32 {
+        (self.store.as_ref()).map_or(self.transaction, Store::next_transaction)
+    }
+
+    /// Closes the disk. Operations of the core that were not started end with an error.
+    pub fn close(&mut self) -> Vec<MetaEnd> {
+        self.transaction = self.next_transaction();
+        self.store = None;
+        let abandoned = self.queue.drain(..);
+        abandoned.map(|(op, _)| (op, Err(DiskError::Io))).collect()
+    }
+
+    /// Starts a data operation; an error if there is no disk. A read without memory waits.
+    pub fn start(
+        &mut self,
+        ring: &mut Ring,
+        pool: &Pool,
+        volume: VolumeNr,
+        op: DiskOp,
+        io: DiskIo<Buffer>,
+    ) -> Result<(), DiskError> {
+        let store = self.store.as_ref().ok_or(DiskError::Io)?;
+        let tag = |expect| Tag::Disk(volume, op, expect);
+        let file = &store.data;
+        match io {
+            DiskIo::Read { sector, size } => match pool.allocate(size as usize) {
+                Some(buffer) => ring.read(file, at(sector)?, buffer, tag(Expect::Read(size))),
+                None => self.starved.push_back((op, DiskIo::Read { sector, size })),
+            },
+            DiskIo::Write {
+                sector,
+                data,
+                durability,
+            } => {
+                let sync = match durability {
+                    Durability::Cached => Sync::Cached,
+                    Durability::Fua => Sync::Data,
+                };
+                let expect = Expect::Written(data.len() as u32);
+                ring.write(file, at(sector)?, data, sync, tag(expect));
+            }
+            DiskIo::Flush => ring.flush(file, tag(Expect::Done)),
+            DiskIo::Discard { sector, size } => {
+                let start = at(sector)?;
+                let range = start..start + u64::from(size);
+                ring.zero(file, range, Unmap::Allowed, tag(Expect::Done));
+            }
+            DiskIo::WriteZeroes { sector, size } => {
+                let start = at(sector)?;
+                let range = start..start + u64::from(size);
+                ring.zero(file, range, Unmap::Forbidden, tag(Expect::Done));
+            }
+        }
+        Ok(())
+    }
+
+    /// Queues a meta-data operation.
+    pub fn meta(&mut self, op: MetaOp, io: MetaIo) {
+        self.queue.push_back((op, io));
+    }
+
+    /// Starts the next meta-data operation if none is running; tells of one that failed at once.
+    pub fn next_meta(&mut self, ring: &mut Ring, pool: &Pool, volume: VolumeNr) -> Option<MetaEnd> {
+        if self.running.is_some() {
+            return None;
+        }
+        let (op, io) = self.queue.front()?;
+        let op = *op;
+        let Some(store) = &mut self.store else {
+            self.queue.pop_front();
+            return Some((op, Err(DiskError::Io)));
+        };
+        // Without memory it is tried again when the thread next looks.
+        let writes = store.plan(io, pool)?;
+        self.queue.pop_front();
+        let Some(left @ 1..) = Some(writes.len()) else {
+            return Some((op, Ok(())));
+        };
+        let (phase, sync) = match left {
+            1 => (Phase::Last, Sync::Data),
+            _ => (Phase::FlushFollows, Sync::Cached),
+        };
+        for MetaWrite { offset, data } in writes {
+            let expected = data.len() as u32;
+            ring.write(&store.meta, offset, data, sync, Tag::Meta(volume, expected));
+        }
+        self.running = Some(Running {
+            op,
+            left,
+            phase,
+            result: Ok(()),
+        });
+        None
+    }
+
+    /// Whether a meta-data operation could not start for lack of memory.
+    pub fn is_waiting_for_memory(&self) -> bool {
+        self.running.is_none() && !self.queue.is_empty()
+    }
+
+    /// A write or flush of the running meta-data operation ended.
+    pub fn meta_step(
+        &mut self,
+        ring: &mut Ring,
+        volume: VolumeNr,
+        result: Result<(), DiskError>,
+    ) -> Option<MetaEnd> {
+        let running = self.running.as_mut()?;
+        running.left -= 1;
+        running.result = running.result.and(result);
+        if running.left > 0 {
+            return None;
+        }
+        if let (Phase::FlushFollows, Ok(()), Some(store)) =
+            (running.phase, running.result, &self.store)
+        {
+            running.phase = Phase::Last;
+            running.left = 1;
+            ring.flush(&store.meta, Tag::Meta(volume, 0));
+            return None;
+        }
+        let ended = self.running.take()?;
+        Some((ended.op, ended.result))
+    }
+}
+
+/// The result of a data operation as the core wants it.
+pub fn outcome(
+    expect: Expect,
+    result: std::io::Result<u32>,
+    memory: Memory,
+) -> Result<Option<Buffer>, DiskError> {
+    match (expect, result, memory) {
+        (Expect::Read(want), Ok(got), Memory::Buffer(data)) if want == got => Ok(Some(data)),
+        (Expect::Written(want), Ok(got), _) if want == got => Ok(None),
+        (Expect::Done, Ok(_), _) => Ok(None),
+        (_, Err(e), _) if matches!(e.raw_os_error(), Some(libc::EOPNOTSUPP | libc::ENOTTY)) => {
+            Err(DiskError::Unsupported)
+        }
+        // A short transfer ends at the end of the device, or at a bad block.
+        _ => Err(DiskError::Io),
+    }
+}
+
+/// Byte position of a sector.
+fn at(sector: Sector) -> Result<u64, DiskError> {
+    sector.0.checked_mul(512).ok_or(DiskError::Io)
+}

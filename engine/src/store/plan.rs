@@ -1,0 +1,147 @@
+//! Meta-data operations as aligned writes. Pure: who carries them out sees to order and flushing.
+
+use drbd_core::{AlTransaction, BitmapChunk, MetaIo, SuperblockUpdate};
+use drbd_types::SectorCount;
+use drbdmeta::activity_log::{self, SlotUpdate};
+use drbdmeta::bitmap;
+use drbdmeta::layout::BLOCK_BYTES;
+use drbdmeta::superblock::MagicKind;
+
+use super::{Store, bytes_of};
+use crate::buffer::{Buffer, MAX_LENGTH, Pool};
+
+/// One write to the meta-data device. Those of one operation may be carried out side by side.
+#[derive(Debug)]
+pub struct MetaWrite {
+    /// Byte position.
+    pub offset: u64,
+    /// What to write.
+    pub data: Buffer,
+}
+
+impl Store {
+    /// The writes that an operation consists of; `None` while the pool has no memory for them, in
+    /// which case nothing was changed and the call can be repeated.
+    pub fn plan(&mut self, io: &MetaIo, pool: &Pool) -> Option<Vec<MetaWrite>> {
+        match io {
+            MetaIo::Superblock(update) => self.superblock_write(update, pool),
+            MetaIo::ActivityLog(transaction) => self.transaction_write(transaction, pool),
+            MetaIo::InitialiseActivityLog => self.ring_writes(pool),
+            MetaIo::Bitmap(chunks) => self.bitmap_writes(chunks, pool),
+        }
+    }
+
+    /// Number of the next activity-log transaction, for the next attach of the same minor.
+    pub fn next_transaction(&self) -> u32 {
+        self.next_transaction
+    }
+
+    fn superblock_write(
+        &mut self,
+        update: &SuperblockUpdate,
+        pool: &Pool,
+    ) -> Option<Vec<MetaWrite>> {
+        let mut superblock = self.superblock;
+        superblock.uuids = update.uuids;
+        superblock.flags = update.flags;
+        superblock.effective_size = update.last_agreed;
+        superblock.al_nr_extents = update.al_extents;
+        superblock.la_peer_max_bio_size = update.peer_max_bio;
+        let data = filled(pool, &superblock.encode(MagicKind::InUse))?;
+        self.superblock = superblock;
+        Some(vec![MetaWrite {
+            offset: bytes_of(self.at).0,
+            data,
+        }])
+    }
+
+    fn transaction_write(&mut self, from: &AlTransaction, pool: &Pool) -> Option<Vec<MetaWrite>> {
+        let updates: Vec<SlotUpdate> = from
+            .updates
+            .iter()
+            .map(|update| SlotUpdate {
+                slot: update.slot,
+                extent: update.extent,
+            })
+            .collect();
+        let block = activity_log::Transaction {
+            tr_number: self.next_transaction,
+            updates: &updates,
+            slots: from.slots,
+            context_start: from.context_start,
+            context: &from.context,
+        }
+        .encode();
+        let write = self.ring_write(self.next_transaction, &block, pool)?;
+        self.next_transaction = self.next_transaction.wrapping_add(1);
+        Some(vec![write])
+    }
+
+    fn ring_writes(&mut self, pool: &Pool) -> Option<Vec<MetaWrite>> {
+        let blocks = self.superblock.striping().unwrap_or_default().blocks();
+        let slots = u16::try_from(self.superblock.al_nr_extents).unwrap_or(activity_log::MAX_SLOTS);
+        let ring = activity_log::fresh_ring(self.next_transaction, blocks, slots, |_| {
+            activity_log::FREE
+        });
+        let writes = ring
+            .map(|(number, block)| self.ring_write(number, &block, pool))
+            .collect::<Option<Vec<_>>>()?;
+        self.next_transaction = self.next_transaction.wrapping_add(blocks);
+        Some(writes)
+    }
+
+    fn ring_write(&self, number: u32, block: &[u8], pool: &Pool) -> Option<MetaWrite> {
+        let striping = self.superblock.striping().unwrap_or_default();
+        let block_nr = u64::from(striping.block_of(number));
+        Some(MetaWrite {
+            offset: bytes_of(self.areas.activity_log).0 + block_nr * BLOCK_BYTES,
+            data: filled(pool, block)?,
+        })
+    }
+
+    /// Neighbouring pages go into one write.
+    fn bitmap_writes(&self, chunks: &[BitmapChunk], pool: &Pool) -> Option<Vec<MetaWrite>> {
+        let start = bytes_of(self.areas.bitmap).0;
+        let room = bytes_len(self.areas.bitmap_len);
+        let mut writes = Vec::new();
+        let mut rest = chunks;
+        while let Some(first) = rest.first() {
+            let most = MAX_LENGTH / BLOCK_BYTES as usize;
+            let run = rest
+                .iter()
+                .zip(first.page..)
+                .take(most)
+                .take_while(|(chunk, page)| chunk.page == *page)
+                .count();
+            let (now, later) = rest.split_at(run);
+            rest = later;
+            let from = u64::from(first.page) * BLOCK_BYTES;
+            // The last page of a bitmap may be cut by the end of its area.
+            let length = (run as u64 * BLOCK_BYTES).min(room.saturating_sub(from));
+            if length == 0 {
+                continue;
+            }
+            let mut data = pool.allocate(length as usize)?;
+            let bytes = data.unique_mut()?;
+            bytes.fill(0);
+            for (chunk, page) in now.iter().zip(bytes.chunks_mut(BLOCK_BYTES as usize)) {
+                bitmap::store_words(chunk.words.iter().copied(), page);
+            }
+            writes.push(MetaWrite {
+                offset: start + from,
+                data,
+            });
+        }
+        Some(writes)
+    }
+}
+
+fn filled(pool: &Pool, bytes: &[u8]) -> Option<Buffer> {
+    let mut buffer = pool.allocate(bytes.len())?;
+    buffer.unique_mut()?.copy_from_slice(bytes);
+    Some(buffer)
+}
+
+fn bytes_len(length: SectorCount) -> u64 {
+    length.0.saturating_mul(512)
+}
