@@ -19,7 +19,7 @@ use drbd_wire::ProtocolVersion;
 
 pub use crate::input::HeldOpen;
 pub use describe::{describe_change, describe_state, describe_suspension};
-pub use peer_view::{for_peer, peer_state_view};
+pub use peer_view::{mirrored, peer_state_view};
 pub use sanitize::{Warning, sanitize};
 pub use validity::{is_valid, is_valid_soft_transition, is_valid_transition};
 

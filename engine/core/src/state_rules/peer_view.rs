@@ -3,16 +3,16 @@
 use drbd_types::{ConnState, State, StateMask};
 
 /// A request of one node in the view of the other.
-pub fn for_peer(request: &StateMask) -> StateMask {
+pub fn mirrored(request: StateMask) -> StateMask {
     let pauses = [request.aftr_isp, request.user_isp];
     StateMask {
         role: request.peer,
         peer: request.role,
-        conn: request.conn.map(mirrored),
+        conn: request.conn.map(mirrored_conn),
         disk: request.pdsk,
         pdsk: request.disk,
         peer_isp: pauses.into_iter().flatten().reduce(|a, b| a || b),
-        ..*request
+        ..request
     }
 }
 
@@ -21,7 +21,7 @@ pub fn peer_state_view(state: &State) -> State {
     State {
         role: state.peer,
         peer: state.role,
-        conn: mirrored(state.conn),
+        conn: mirrored_conn(state.conn),
         disk: state.pdsk,
         pdsk: state.disk,
         peer_isp: state.aftr_isp || state.user_isp,
@@ -30,7 +30,7 @@ pub fn peer_state_view(state: &State) -> State {
 }
 
 /// Only these connection states mean something to the peer; what is not among them arrives as 0.
-const fn mirrored(conn: ConnState) -> ConnState {
+const fn mirrored_conn(conn: ConnState) -> ConnState {
     match conn {
         ConnState::WfReportParams => ConnState::WfReportParams,
         ConnState::Connected => ConnState::Connected,
