@@ -5,6 +5,7 @@
 //! * [`kernel_peer`]: a genuine kernel node on the same network.
 //! * [`capture`]: the traffic between the nodes, and tshark's judgement of it.
 //! * [`compliance`]: command lines and what the genuine programs answer.
+//! * [`vm`]: the QEMU machine, for ublk.
 //! * [`repository`]: the project as data, for the tests of its own form.
 //!
 //! Tests are in `tests/`, one file a subject; they need root and the oracle and fail without.
@@ -17,3 +18,4 @@ pub mod node;
 pub mod programs;
 pub mod repository;
 pub mod scenario;
+pub mod vm;

@@ -27,6 +27,8 @@ pub trait Node: Sync {
     fn try_sh(&self, script: &str) -> Output;
     /// The device as `/proc/drbd` shows it now.
     fn device(&self) -> Result<Device, String>;
+    /// Where that file is inside the node.
+    fn proc_file(&self) -> &'static str;
     /// The bytes of its `/dev/sdb1`.
     fn disk_image(&self) -> PathBuf;
     /// All kernel-style messages so far.
@@ -45,6 +47,11 @@ pub trait Node: Sync {
             output.both()
         );
         output.stdout
+    }
+
+    /// Writes a file of the node.
+    fn write(&self, path: &str, content: &str) {
+        self.sh(&format!("cat > {path} <<'END'\n{content}END"));
     }
 
     /// Waits until `/proc/drbd` shows what is expected.
@@ -106,6 +113,10 @@ impl Node for Ours<'_> {
         Device::read(&self.0, f2::MINOR)
     }
 
+    fn proc_file(&self) -> &'static str {
+        drbd_demo::status::LIVE_FILE
+    }
+
     fn disk_image(&self) -> PathBuf {
         self.0.disk_image(0).to_owned()
     }
@@ -153,6 +164,10 @@ impl Node for KernelPeer {
 
     fn device(&self) -> Result<Device, String> {
         KernelPeer::read_device(self)
+    }
+
+    fn proc_file(&self) -> &'static str {
+        "/proc/drbd"
     }
 
     fn disk_image(&self) -> PathBuf {
