@@ -3,3 +3,4 @@
 pub use drbd_demo as demo;
 pub mod buffer;
 pub mod device;
+pub mod net;

@@ -242,9 +242,14 @@ impl Command {
         self.row().log_name
     }
 
-    /// The name that log lines give to this number, whether it is known or not.
+    /// The name that log lines give to this number, whether it is known or not. Numbers inside
+    /// the range of DRBD 8.4 that have no packet read as the kernel prints a null pointer.
     pub fn log_name_of(code: u16) -> &'static str {
-        Self::from_code(code).map_or("UNKNOWN", Self::log_name)
+        match Self::from_code(code) {
+            Some(command) => command.log_name(),
+            None if code <= Self::Zeroes.code() => "(null)",
+            None => "Unknown",
+        }
     }
 
     /// Whether it may come in on this socket once the connection is established.

@@ -341,13 +341,13 @@ fn h100(code: u16, length: u32) -> Vec<u8> {
     bytes
 }
 
-/// Texts of spec 50 sections 3 and 4.2.
+/// Texts of spec 50 sections 3 and 4.2; the names of unknown numbers were asked from a kernel.
 #[test]
 fn refusals_read_as_in_the_kernels_log() {
     let mut padded = h100(0x0e, 4);
     padded[15] = 1;
     let h80 = [0x83, 0x74, 0x02, 0x67, 0, 0x0e, 0, 4];
-    let cases: [(u32, Socket, &[u8], &str); 9] = [
+    let cases: [(u32, Socket, &[u8], &str); 12] = [
         (
             101,
             Socket::Data,
@@ -396,6 +396,24 @@ fn refusals_read_as_in_the_kernels_log() {
             Socket::Meta,
             &h100(0x03, 8),
             "Unexpected meta packet Barrier (0x0003)",
+        ),
+        (
+            101,
+            Socket::Data,
+            &h100(0x35, 0),
+            "Unexpected data packet (null) (0x0035)",
+        ),
+        (
+            101,
+            Socket::Data,
+            &h100(0x37, 0),
+            "Unexpected data packet Unknown (0x0037)",
+        ),
+        (
+            101,
+            Socket::Meta,
+            &h100(0x30, 0),
+            "Unexpected meta packet (null) (0x0030)",
         ),
     ];
     for (version, socket, bytes, text) in cases {
