@@ -1,0 +1,327 @@
+//! The out-of-sync bitmap of a volume: one bit for 4 KiB (spec 60 sections 6.2 and 6.4).
+//!
+//! Setting rounds a range outwards and clearing rounds it inwards, so that a bit is only ever
+//! clear when its whole block is known to be in sync. The number of set bits is kept up to date
+//! with every change. Each 4 KiB page of the bitmap remembers whether it has to reach the disk:
+//! setting a bit makes that necessary, clearing one only desirable.
+
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use drbd_types::units::{AL_EXTENT_SECTORS, BIT_SECTORS};
+use drbd_types::{BitNr, Sector, SectorCount};
+use drbd_wire::bitmap_code::{BitSink, BitSource};
+
+use crate::activity_log::AlExtent;
+use crate::input::BitmapChunk;
+
+const WORD_BITS: u64 = 64;
+/// Words in a page of 4 KiB.
+const PAGE_WORDS: usize = 512;
+/// Bits in a page: 128 MiB of the volume.
+const PAGE_BITS: u64 = PAGE_WORDS as u64 * WORD_BITS;
+/// Bits of an activity-log extent.
+const AL_EXTENT_BITS: u64 = AL_EXTENT_SECTORS / BIT_SECTORS;
+
+/// What a page in memory has ahead of the one on disk; the order is one of urgency.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum PageState {
+    /// Nothing.
+    Clean,
+    /// Cleared bits: after a crash too much would be resynced.
+    Lazy,
+    /// Set bits: after a crash too little would be resynced.
+    NeedsWrite,
+}
+
+/// Which pages go to disk.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum WriteOut<'a> {
+    /// Every page.
+    All,
+    /// Those with any change.
+    Changed,
+    /// Those with any change that cover these extents, which leave the activity log.
+    Covering(&'a [AlExtent]),
+}
+
+/// Out-of-sync bits of a volume. Bits beyond the end are always 0.
+#[derive(Clone, Debug)]
+pub struct Bitmap {
+    bits: u64,
+    words: Vec<u64>,
+    weight: u64,
+    pages: Vec<PageState>,
+}
+
+impl Bitmap {
+    /// A bitmap for a volume of this size with every bit clear. The caller has checked the size
+    /// against the space for the bitmap on disk, which bounds the memory.
+    pub fn new(size: SectorCount) -> Self {
+        Self::from_words(size, alloc::vec![0; words_for(size.bits())])
+    }
+
+    /// A bitmap as found on disk. Bits beyond the end are dropped; where words are missing
+    /// nothing is known, so their bits are set.
+    pub fn from_words(size: SectorCount, mut words: Vec<u64>) -> Self {
+        let bits = size.bits();
+        words.resize(words_for(bits), u64::MAX);
+        let mut bitmap = Self {
+            bits,
+            pages: alloc::vec![PageState::Clean; words.len().div_ceil(PAGE_WORDS)],
+            words,
+            weight: 0,
+        };
+        bitmap.trim();
+        bitmap.recount();
+        bitmap
+    }
+
+    /// Another size of the volume: new bits are set, because the peer knows nothing of them.
+    pub fn resize(&mut self, size: SectorCount) {
+        let (old, new) = (self.bits, size.bits());
+        self.words.resize(words_for(new), 0);
+        self.pages
+            .resize(self.words.len().div_ceil(PAGE_WORDS), PageState::NeedsWrite);
+        self.bits = new;
+        if new > old {
+            self.set_bits_in(old..new);
+        } else {
+            self.trim();
+            self.recount();
+        }
+    }
+
+    /// How many bits there are.
+    pub const fn bits(&self) -> u64 {
+        self.bits
+    }
+
+    /// How many bits are set.
+    pub const fn weight(&self) -> u64 {
+        self.weight
+    }
+
+    /// Marks every block that the range touches as out of sync; returns how many were not before.
+    pub fn set_range(&mut self, sector: Sector, length: SectorCount) -> u64 {
+        self.set_bits_in(self.touched(sector, length))
+    }
+
+    /// Marks every block that lies completely in the range as in sync; returns how many were not
+    /// before. A partial block at the end of the volume counts as complete.
+    pub fn clear_range(&mut self, sector: Sector, length: SectorCount) -> u64 {
+        self.clear_bits_in(self.contained(sector, length))
+    }
+
+    /// Sets every bit.
+    pub fn set_all(&mut self) {
+        self.words.fill(u64::MAX);
+        self.trim();
+        self.weight = self.bits;
+        self.pages.fill(PageState::NeedsWrite);
+    }
+
+    /// Clears every bit.
+    pub fn clear_all(&mut self) {
+        self.words.fill(0);
+        self.weight = 0;
+        self.pages.fill(PageState::NeedsWrite);
+    }
+
+    /// Whether any block that the range touches is out of sync.
+    pub fn any_set(&self, sector: Sector, length: SectorCount) -> bool {
+        let range = self.touched(sector, length);
+        self.next_set_before(range.start, range.end).is_some()
+    }
+
+    /// How many blocks that the range touches are out of sync.
+    pub fn count(&self, sector: Sector, length: SectorCount) -> u64 {
+        masks(self.touched(sector, length))
+            .map(|(word, mask)| u64::from((self.words[word] & mask).count_ones()))
+            .sum()
+    }
+
+    /// Whether this bit is set; bits beyond the end are not.
+    pub fn is_set(&self, bit: BitNr) -> bool {
+        bit.0 < self.bits && self.words[word_of(bit.0)] >> (bit.0 % WORD_BITS) & 1 != 0
+    }
+
+    /// The first set bit at or behind `from`.
+    pub fn next_set(&self, from: BitNr) -> Option<BitNr> {
+        self.next_set_before(from.0, self.bits).map(BitNr)
+    }
+
+    /// The pages to write, in ascending order. They count as written from now on; when writing
+    /// fails the disk is lost anyway.
+    pub fn take_pages(&mut self, which: WriteOut<'_>) -> Vec<BitmapChunk> {
+        match which {
+            WriteOut::All => self.take(0..self.pages.len(), PageState::Clean),
+            WriteOut::Changed => self.take(0..self.pages.len(), PageState::Lazy),
+            WriteOut::Covering(extents) => {
+                let page = |extent: &AlExtent| u64::from(extent.0) * AL_EXTENT_BITS / PAGE_BITS;
+                let mut wanted: Vec<u64> = extents.iter().map(page).collect();
+                wanted.sort_unstable();
+                wanted.dedup();
+                wanted
+                    .into_iter()
+                    .filter_map(|page| usize::try_from(page).ok())
+                    .filter(|&page| page < self.pages.len())
+                    .flat_map(|page| self.take(page..page + 1, PageState::Lazy))
+                    .collect()
+            }
+        }
+    }
+
+    fn take(&mut self, pages: Range<usize>, at_least: PageState) -> Vec<BitmapChunk> {
+        let mut chunks = Vec::new();
+        for page in pages {
+            if self.pages[page] >= at_least {
+                self.pages[page] = PageState::Clean;
+                chunks.push(self.chunk(page));
+            }
+        }
+        chunks
+    }
+
+    fn chunk(&self, page: usize) -> BitmapChunk {
+        let first = page * PAGE_WORDS;
+        let end = self.words.len().min(first + PAGE_WORDS);
+        BitmapChunk {
+            // 2^32 pages would describe 2^59 bytes; no disk has room for such a bitmap.
+            page: page as u32,
+            first_bit: BitNr(page as u64 * PAGE_BITS),
+            words: self.words[first..end].to_vec(),
+        }
+    }
+
+    /// The bits of the blocks that a range touches.
+    fn touched(&self, sector: Sector, length: SectorCount) -> Range<u64> {
+        let end = sector.0.saturating_add(length.0).div_ceil(BIT_SECTORS);
+        let start = sector.0 / BIT_SECTORS;
+        if length.0 == 0 {
+            return 0..0;
+        }
+        start.min(self.bits)..end.min(self.bits)
+    }
+
+    /// The bits of the blocks that lie completely in a range. The size of the volume in sectors is
+    /// not known here; a range that reaches into the last block is taken to reach its end, as
+    /// requests never end inside it on a volume that is longer.
+    fn contained(&self, sector: Sector, length: SectorCount) -> Range<u64> {
+        let start = sector.0.div_ceil(BIT_SECTORS);
+        let end = sector.0.saturating_add(length.0) / BIT_SECTORS;
+        start.min(self.bits)..end.min(self.bits)
+    }
+
+    fn set_bits_in(&mut self, range: Range<u64>) -> u64 {
+        let mut changed = 0;
+        for (word, mask) in masks(range) {
+            changed += self.change_word(word, self.words[word] | mask, PageState::NeedsWrite);
+        }
+        self.weight += changed;
+        changed
+    }
+
+    fn clear_bits_in(&mut self, range: Range<u64>) -> u64 {
+        let mut changed = 0;
+        for (word, mask) in masks(range) {
+            changed += self.change_word(word, self.words[word] & !mask, PageState::Lazy);
+        }
+        self.weight -= changed;
+        changed
+    }
+
+    /// Stores a word; returns how many bits differ.
+    fn change_word(&mut self, word: usize, value: u64, urgency: PageState) -> u64 {
+        let changed = u64::from((self.words[word] ^ value).count_ones());
+        if changed > 0 {
+            self.words[word] = value;
+            let page = &mut self.pages[word / PAGE_WORDS];
+            *page = (*page).max(urgency);
+        }
+        changed
+    }
+
+    fn next_set_before(&self, from: u64, end: u64) -> Option<u64> {
+        if from >= end {
+            return None;
+        }
+        let first = word_of(from);
+        let masked = self.words[first] & (u64::MAX << (from % WORD_BITS));
+        let found = if masked != 0 {
+            first as u64 * WORD_BITS + u64::from(masked.trailing_zeros())
+        } else {
+            let rest = &self.words[first + 1..words_for(end)];
+            let offset = rest.iter().position(|&word| word != 0)?;
+            let word = first + 1 + offset;
+            word as u64 * WORD_BITS + u64::from(self.words[word].trailing_zeros())
+        };
+        (found < end).then_some(found)
+    }
+
+    /// Clears what lies beyond the last bit.
+    fn trim(&mut self) {
+        let used = self.bits % WORD_BITS;
+        if used != 0
+            && let Some(last) = self.words.last_mut()
+        {
+            *last &= (1 << used) - 1;
+        }
+    }
+
+    fn recount(&mut self) {
+        let ones = |word: &u64| u64::from(word.count_ones());
+        self.weight = self.words.iter().map(ones).sum();
+    }
+}
+
+impl BitSource for Bitmap {
+    fn word(&self, n: u64) -> u64 {
+        self.words.as_slice().word(n)
+    }
+}
+
+impl BitSink for Bitmap {
+    fn set_bits(&mut self, range: Range<BitNr>) {
+        self.set_bits_in(range.start.0.min(self.bits)..range.end.0.min(self.bits));
+    }
+
+    fn merge_words(&mut self, first: u64, words: &[u64]) {
+        let Ok(first) = usize::try_from(first) else {
+            return;
+        };
+        let room = self.words.len().saturating_sub(first);
+        for (offset, &word) in words.iter().take(room).enumerate() {
+            let at = first + offset;
+            self.weight += self.change_word(at, self.words[at] | word, PageState::NeedsWrite);
+        }
+    }
+}
+
+/// The words that a range of bits touches, each with the bits of it that belong to the range.
+fn masks(range: Range<u64>) -> impl Iterator<Item = (usize, u64)> {
+    let Range { start, end } = range;
+    let words = if start < end {
+        start / WORD_BITS..end.div_ceil(WORD_BITS)
+    } else {
+        0..0
+    };
+    words.map(move |word| {
+        let base = word * WORD_BITS;
+        let low = u64::MAX << start.saturating_sub(base).min(WORD_BITS - 1);
+        let high = u64::MAX >> (base + WORD_BITS).saturating_sub(end).min(WORD_BITS - 1);
+        (word as usize, low & high)
+    })
+}
+
+/// Words for so many bits. The words are in memory, so their number fits a `usize`.
+const fn words_for(bits: u64) -> usize {
+    bits.div_ceil(WORD_BITS) as usize
+}
+
+const fn word_of(bit: u64) -> usize {
+    (bit / WORD_BITS) as usize
+}
+
+#[cfg(test)]
+mod tests;
