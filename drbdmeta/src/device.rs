@@ -15,6 +15,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::mpsc;
@@ -73,6 +74,13 @@ pub enum OpenError {
         /// As given.
         path: String,
     },
+}
+
+impl OpenError {
+    /// Whether the system does not know a flag: some file systems refuse `O_DIRECT`.
+    pub fn is_invalid_argument(&self) -> bool {
+        matches!(self, Self::Open { error, .. } if error.kind() == io::ErrorKind::InvalidInput)
+    }
 }
 
 /// What kind of thing carries the meta-data.
@@ -204,7 +212,8 @@ impl MetaDevice {
     pub fn read_up_to(&self, at: ByteCount, buffer: &mut [u8]) -> io::Result<usize> {
         let mut done = 0;
         while done < buffer.len() {
-            match self.file.read_at(&mut buffer[done..], at.0 + done as u64) {
+            let position = at.0.saturating_add(done as u64);
+            match self.file.read_at(&mut buffer[done..], position) {
                 Ok(0) => break,
                 Ok(n) => done += n,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
@@ -234,6 +243,48 @@ impl MetaDevice {
     /// The descriptor, with claim and lock, for an owner with its own I/O.
     pub fn into_file(self) -> File {
         self.file
+    }
+}
+
+/// What the command needs of a device; the crash tests put a recorder in its place.
+pub trait Medium {
+    /// Size in bytes.
+    fn size(&self) -> ByteCount;
+    /// Block device or file.
+    fn kind(&self) -> Kind;
+    /// The number that traces show.
+    fn descriptor(&self) -> i32;
+    /// See [`MetaDevice::read_up_to`].
+    fn read_up_to(&self, at: ByteCount, buffer: &mut [u8]) -> io::Result<usize>;
+    /// See [`MetaDevice::write_at`].
+    fn write_at(&self, at: ByteCount, bytes: &[u8]) -> io::Result<()>;
+    /// See [`MetaDevice::zero_out`].
+    fn zero_out(&self, at: ByteCount, length: ByteCount) -> io::Result<()>;
+    /// See [`MetaDevice::flush`].
+    fn flush(&self) -> io::Result<()>;
+}
+
+impl Medium for MetaDevice {
+    fn size(&self) -> ByteCount {
+        self.size
+    }
+    fn kind(&self) -> Kind {
+        self.kind
+    }
+    fn descriptor(&self) -> i32 {
+        self.file.as_raw_fd()
+    }
+    fn read_up_to(&self, at: ByteCount, buffer: &mut [u8]) -> io::Result<usize> {
+        Self::read_up_to(self, at, buffer)
+    }
+    fn write_at(&self, at: ByteCount, bytes: &[u8]) -> io::Result<()> {
+        Self::write_at(self, at, bytes)
+    }
+    fn zero_out(&self, at: ByteCount, length: ByteCount) -> io::Result<()> {
+        Self::zero_out(self, at, length)
+    }
+    fn flush(&self) -> io::Result<()> {
+        Self::flush(self)
     }
 }
 

@@ -21,6 +21,10 @@
 
 pub mod activity_log;
 pub mod bitmap;
+pub mod cmd;
 pub mod device;
 pub mod layout;
+pub mod probe;
+pub mod record;
 pub mod superblock;
+pub mod text;

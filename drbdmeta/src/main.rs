@@ -1,2 +1,4 @@
-//! See the library.
-fn main() {}
+//! The program; everything is in the library.
+fn main() -> std::process::ExitCode {
+    drbdmeta::cmd::main(std::env::args_os())
+}

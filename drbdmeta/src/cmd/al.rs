@@ -1,0 +1,223 @@
+//! `apply-al`: the replay of the activity log into the bitmap (spec 40 sections 6.2 to 6.4, 10).
+
+use std::collections::BTreeSet;
+
+use drbd_types::{ByteCount, MdFlags};
+
+use super::console::{Console, Failure, ppsize};
+use super::resize;
+use super::session::{Found, Session};
+use super::store::Store;
+use crate::activity_log::{self, old, replay};
+use crate::bitmap;
+use crate::device::PageBuffer;
+use crate::layout::Striping;
+use crate::record::{Format, Generation, Record};
+use crate::superblock::MagicKind;
+
+/// Bitmap bytes that are read, changed and written at once.
+const CHUNK: u64 = 1 << 20;
+
+/// What is to be done after the log was read.
+struct Plan {
+    /// `None` when the log has no transaction to replay.
+    hot: Option<BTreeSet<u32>>,
+    rewrite_ring: Ring,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ring {
+    Keep,
+    Rewrite,
+}
+
+/// `apply-al`
+pub fn apply(session: &mut Session<'_>) -> Result<u8, Failure> {
+    if session.call.format == Format::V06 {
+        return Err(Failure::new(1, "apply-al only implemented for DRBD >= 0.7"));
+    }
+    let mut opened = session.open()?;
+    if let Found::LastKnown { record, at, .. } = opened.found {
+        resize::relocate(session, &mut opened.store, &record, at)?;
+        drop(opened.store);
+        opened = session.open()?;
+    }
+    let Found::InPlace(mut record) = opened.found else {
+        return Err(Failure::new(1, "No valid meta data found"));
+    };
+    if record.format == Format::V09 {
+        return Err(super::refuse_v09());
+    }
+    let (store, at) = (opened.store, opened.at);
+    let plan = read_log(session, &store, &record, at)?;
+    if record.format == Format::V07 {
+        // Its flags word is not consulted: only the messages appear, in the genuine tool as well.
+        return Ok(0);
+    }
+    let replaying = primary(&record);
+    if replaying && let Some(hot) = &plan.hot {
+        mark(session, &store, &record, at, hot)?;
+    }
+    if plan.rewrite_ring == Ring::Rewrite {
+        // The bits must be safe before the log that demands them goes away.
+        store.flush()?;
+        let bytes = fresh_ring(Format::V08, record.al_sectors());
+        store.write(&mut session.con, "apply_al", record.al_at(at), &bytes)?;
+    }
+    if (replaying && plan.rewrite_ring == Ring::Rewrite) || record.is_unclean() {
+        record.magic = MagicKind::Clean;
+        if let Generation::Uuids { flags, .. } = &mut record.generation {
+            flags.insert(MdFlags::AL_CLEAN);
+        }
+        session.commit(&store, at, &record)?;
+    } else {
+        store.flush()?;
+    }
+    Ok(0)
+}
+
+fn primary(record: &Record) -> bool {
+    record.flags().contains(MdFlags::PRIMARY_IND)
+}
+
+/// The bytes of a ring that has nothing to say.
+pub fn fresh_ring(format: Format, sectors: u64) -> PageBuffer {
+    // At most 32 MiB: `validate` and the option check bound it.
+    let mut ring = PageBuffer::new(usize::try_from(sectors * 512).unwrap_or(0));
+    if format >= Format::V08 {
+        let block = activity_log::initialized_block();
+        for page in ring.chunks_exact_mut(block.len()) {
+            page.copy_from_slice(&block);
+        }
+    }
+    ring
+}
+
+fn read_log(
+    session: &mut Session<'_>,
+    store: &Store,
+    record: &Record,
+    at: u64,
+) -> Result<Plan, Failure> {
+    let mut ring = PageBuffer::new(usize::try_from(record.al_sectors() * 512).unwrap_or(0));
+    store.read(&mut session.con, "apply_al", record.al_at(at), &mut ring)?;
+    let striping =
+        Striping::from_fields(record.al_stripes, record.al_stripe_size_4k).unwrap_or_default();
+    let modern = record.format >= Format::V08
+        && (record.magic == MagicKind::InUse
+            || striping != Striping::DEFAULT
+            || has_modern_block(&ring));
+    if modern {
+        read_ring(session, &ring, striping, primary(record))
+    } else {
+        Ok(read_old_log(&mut session.con, &ring, record.al_nr_extents))
+    }
+}
+
+fn has_modern_block(ring: &[u8]) -> bool {
+    let (blocks, _) = ring.as_chunks::<4096>();
+    blocks
+        .iter()
+        .take(2)
+        .any(|b| b.starts_with(&activity_log::MAGIC.to_be_bytes()))
+}
+
+fn read_ring(
+    session: &mut Session<'_>,
+    ring: &[u8],
+    striping: Striping,
+    was_primary: bool,
+) -> Result<Plan, Failure> {
+    let outcome = replay::replay(ring, striping);
+    for remark in outcome.remarks {
+        session.con.warn(remark);
+    }
+    match outcome.result {
+        Ok(replay::Replay::Clean) => Ok(Plan {
+            hot: None,
+            rewrite_ring: Ring::Keep,
+        }),
+        Ok(replay::Replay::Hot(hot)) => Ok(Plan {
+            hot: Some(hot),
+            rewrite_ring: Ring::Rewrite,
+        }),
+        Err(error) if was_primary => Err(Failure::new(1, error)),
+        Err(error) => {
+            session.con.warn(error);
+            session.con.warn("Error ignored, no need to apply the AL");
+            Ok(Plan {
+                hot: None,
+                rewrite_ring: Ring::Rewrite,
+            })
+        }
+    }
+}
+
+fn read_old_log(con: &mut Console<'_>, log: &[u8], al_nr_extents: u32) -> Plan {
+    let outcome = old::replay(log, al_nr_extents);
+    match &outcome.hot {
+        None => con.warn("No usable activity log found."),
+        Some(_) if outcome.invalid > 0 => {
+            con.warn(format_args!(
+                "{} corrupt or uninitialized AL transactions found",
+                outcome.invalid
+            ));
+            con.warn("You can safely ignore this if this node was cleanly stopped (no crash).");
+        }
+        Some(_) => {}
+    }
+    Plan {
+        hot: outcome.hot,
+        rewrite_ring: Ring::Rewrite,
+    }
+}
+
+/// Sets all bits of the hot extents.
+pub fn mark(
+    session: &mut Session<'_>,
+    store: &Store,
+    record: &Record,
+    at: u64,
+    hot: &BTreeSet<u32>,
+) -> Result<(), Failure> {
+    if hot.is_empty() {
+        session.con.warn("Nothing to do.");
+        return Ok(());
+    }
+    let length = ByteCount(record.bitmap_bytes());
+    let start = record.bm_at(at);
+    let mut newly_set = 0;
+    let mut ranges = Vec::new();
+    for &extent in hot {
+        match bitmap::extent_bytes(extent, length) {
+            Some(range) => ranges.push(range),
+            None => session.con.warn(format_args!(
+                "extent {extent} beyond end of bitmap! ({} >= {})",
+                u64::from(extent) * bitmap::BYTES_PER_EXTENT,
+                length
+            )),
+        }
+    }
+    let mut rest = ranges.as_slice();
+    while let Some(first) = rest.first() {
+        // Whole pages from the first extent on, as far as the chunk reaches.
+        let from = first.start / 4096 * 4096;
+        let count = rest.iter().take_while(|r| r.end <= from + CHUNK).count();
+        let (now, later) = rest.split_at(count);
+        let to = now.last().map_or(from, |r| r.end).next_multiple_of(4096);
+        let mut chunk = PageBuffer::new((to - from) as usize);
+        store.read(&mut session.con, "apply_al", start + from, &mut chunk)?;
+        let before = bitmap::count_ones(&chunk);
+        for range in now {
+            chunk[(range.start - from) as usize..(range.end - from) as usize].fill(0xff);
+        }
+        newly_set += bitmap::count_ones(&chunk) - before;
+        store.write(&mut session.con, "apply_al", start + from, &chunk)?;
+        rest = later;
+    }
+    let text = ppsize(newly_set * 4);
+    session.con.warn(format_args!(
+        "Marked additional {text} as out-of-sync based on AL."
+    ));
+    Ok(())
+}

@@ -1,0 +1,425 @@
+//! The commands about the state of the data: get-gi, show-gi, set-gi, dstate, outdate,
+//! invalidate, and the device identity (spec 40 section 10).
+
+use drbd_types::{MdFlags, UuidSet};
+
+use super::console::{Answer, FAILED_IO, Failure, ppsize};
+use super::session::Session;
+use crate::record::{Generation, GenerationCounts, NodeFlags, PeerFlags, Record, V09};
+
+/// The flag columns of v08 behind the UUIDs, in their order.
+pub const UUID_FLAG_COLUMNS: [MdFlags; 7] = [
+    MdFlags::CONSISTENT,
+    MdFlags::WAS_UP_TO_DATE,
+    MdFlags::PRIMARY_IND,
+    MdFlags::CONNECTED_IND,
+    MdFlags::FULL_SYNC,
+    MdFlags::PEER_OUT_DATED,
+    MdFlags::CRASHED_PRIMARY,
+];
+/// The flag columns of v07 behind the counters; Consistent stands before them.
+pub const COUNT_FLAG_COLUMNS: [MdFlags; 3] = [
+    MdFlags::PRIMARY_IND,
+    MdFlags::CONNECTED_IND,
+    MdFlags::FULL_SYNC,
+];
+
+/// `get-gi`
+pub fn get(session: &mut Session<'_>) -> Result<u8, Failure> {
+    let (_, _, record) = session.open()?.in_place()?;
+    let line = line(&record, session.call.options.node_id);
+    session.con.say(line);
+    Ok(0)
+}
+
+/// The line that get-gi prints.
+pub fn line(record: &Record, node_id: Option<u8>) -> String {
+    match &record.generation {
+        Generation::Counts(gc) => {
+            let [human, timeout, connected, arbitrary] = gc.counts.map(u32::cast_signed);
+            let consistent = gc.flags.contains(MdFlags::CONSISTENT);
+            let flags = columns(gc.flags, &COUNT_FLAG_COLUMNS);
+            format!(
+                "{}:{human}:{timeout}:{connected}:{arbitrary}{flags}",
+                u8::from(consistent)
+            )
+        }
+        Generation::Uuids { uuids, flags } => {
+            format!("{uuids}{}", columns(*flags, &UUID_FLAG_COLUMNS))
+        }
+        Generation::Nodes(nodes) => node_line(nodes, node_id.unwrap_or(0)),
+    }
+}
+
+fn columns(flags: MdFlags, order: &[MdFlags]) -> String {
+    order
+        .iter()
+        .map(|flag| if flags.contains(*flag) { ":1" } else { ":0" })
+        .collect()
+}
+
+fn node_line(nodes: &V09, node_id: u8) -> String {
+    let peer = &nodes.peers[usize::from(node_id) % nodes.peers.len()];
+    let uuids = UuidSet {
+        current: nodes.current_uuid,
+        bitmap: peer.bitmap_uuid,
+        history: [nodes.history[0], nodes.history[1]],
+    };
+    let device = [
+        NodeFlags::CONSISTENT,
+        NodeFlags::WAS_UP_TO_DATE,
+        NodeFlags::PRIMARY_IND,
+        NodeFlags::CRASHED_PRIMARY,
+        NodeFlags::AL_CLEAN,
+        NodeFlags::AL_DISABLED,
+        NodeFlags::PRIMARY_LOST_QUORUM,
+    ]
+    .map(|flag| u8::from(nodes.flags.contains(flag)));
+    let of_peer = [
+        PeerFlags::CONNECTED,
+        PeerFlags::OUTDATED,
+        PeerFlags::FENCING,
+        PeerFlags::FULL_SYNC,
+        PeerFlags::DEVICE_SEEN,
+    ]
+    .map(|flag| u8::from(peer.flags.contains(flag)));
+    let flags: String = device
+        .iter()
+        .chain(&of_peer)
+        .map(|bit| format!(":{bit}"))
+        .collect();
+    format!("{uuids}{flags}")
+}
+
+/// `show-gi`
+pub fn show(session: &mut Session<'_>) -> Result<u8, Failure> {
+    let (_, _, record) = session.open()?.in_place()?;
+    let body = match &record.generation {
+        Generation::Counts(gc) => counts_table(gc),
+        Generation::Uuids { flags, .. } => uuid_table(&record, *flags),
+        Generation::Nodes(_) => format!("{}\n", line(&record, session.call.options.node_id)),
+    };
+    session.con.say(format_args!("{body}{}", sizes(&record)));
+    Ok(0)
+}
+
+fn uuid_table(record: &Record, flags: MdFlags) -> String {
+    let line = line(record, None);
+    let has = |flag| flags.contains(flag);
+    let crashed = if has(MdFlags::CRASHED_PRIMARY) {
+        " crashed"
+    } else {
+        ""
+    };
+    let role = if has(MdFlags::PRIMARY_IND) {
+        "Primary"
+    } else {
+        "Secondary"
+    };
+    let connection = if has(MdFlags::CONNECTED_IND) {
+        "Connected"
+    } else {
+        "StandAlone"
+    };
+    let disk = match (has(MdFlags::CONSISTENT), has(MdFlags::WAS_UP_TO_DATE)) {
+        (true, true) => "UpToDate",
+        (true, false) => "Outdated",
+        (false, _) => "Inconsistent",
+    };
+    let full_sync = if has(MdFlags::FULL_SYNC) {
+        ", need full sync"
+    } else {
+        ""
+    };
+    let peer = if has(MdFlags::PEER_OUT_DATED) {
+        ", peer Outdated"
+    } else {
+        ""
+    };
+    let log = if has(MdFlags::AL_CLEAN) {
+        "clean"
+    } else {
+        "need apply-al"
+    };
+    format!(
+        "
+       +--<  Current data generation UUID  >-
+       |               +--<  Bitmap's base data generation UUID  >-
+       |               |                 +--<  younger history UUID  >-
+       |               |                 |         +-<  older history  >-
+       V               V                 V         V
+{line}
+                                                                    ^ ^ ^ ^ ^ ^ ^
+                                      -<  Data consistency flag  >--+ | | | | | |
+                             -<  Data was/is currently up-to-date  >--+ | | | | |
+                                  -<  Node was/is currently primary  >--+ | | | |
+                                  -<  Node was/is currently connected  >--+ | | |
+         -<  Node was in the progress of setting all bits in the bitmap  >--+ | |
+                        -<  The peer's disk was out-dated or inconsistent  >--+ |
+      -<  This node was a crashed primary, and has not seen its peer since   >--+
+
+flags:{crashed} {role}, {connection}, {disk}{full_sync}{peer}
+meta-data: {log}
+"
+    )
+}
+
+fn counts_table(gc: &GenerationCounts) -> String {
+    let [human, timeout, connected, arbitrary] = gc.counts.map(u32::cast_signed);
+    let mark = |flag, set, clear| {
+        if gc.flags.contains(flag) { set } else { clear }
+    };
+    let consistent = mark(MdFlags::CONSISTENT, "1/c", "0/i");
+    let primary = mark(MdFlags::PRIMARY_IND, "1/p", "0/s");
+    let connection = mark(MdFlags::CONNECTED_IND, "1/c", "0/n");
+    let full_sync = mark(MdFlags::FULL_SYNC, "1/y", "0/n");
+    format!(
+        "
+                                        WantFullSync |
+                                  ConnectedInd |     |
+                               lastState |     |     |
+                      ArbitraryCnt |     |     |     |
+                ConnectedCnt |     |     |     |     |
+            TimeoutCnt |     |     |     |     |     |
+        HumanCnt |     |     |     |     |     |     |
+Consistent |     |     |     |     |     |     |     |
+   --------+-----+-----+-----+-----+-----+-----+-----+
+       {consistent} | {human:3} | {timeout:3} | {connected:3} | {arbitrary:3} | {primary} | {connection} | {full_sync}  
+
+"
+    )
+}
+
+fn sizes(record: &Record) -> String {
+    let sectors = record.effective_size;
+    if sectors.0 == 0 {
+        return "zero size device -- never seen peer yet?".to_owned();
+    }
+    format!(
+        "last agreed size: {} ({sectors} sectors)\nlast agreed max bio size: {} Byte",
+        ppsize(sectors.kib()),
+        record.la_peer_max_bio_size
+    )
+}
+
+/// `dstate`
+pub fn dstate(session: &mut Session<'_>) -> Result<u8, Failure> {
+    let opened = session.open()?;
+    let (_, _, record) = opened
+        .in_place()
+        .map_err(|_| Failure::new(1, "No valid meta data found"))?;
+    // The flags word of the older formats is not consulted, in the genuine tool either.
+    let (consistent, up_to_date, peer_outdated) = match &record.generation {
+        Generation::Counts(_) => (false, false, false),
+        Generation::Uuids { flags, .. } => (
+            flags.contains(MdFlags::CONSISTENT),
+            flags.contains(MdFlags::WAS_UP_TO_DATE),
+            flags.contains(MdFlags::PEER_OUT_DATED),
+        ),
+        Generation::Nodes(nodes) => (
+            nodes.flags.contains(NodeFlags::CONSISTENT),
+            nodes.flags.contains(NodeFlags::WAS_UP_TO_DATE),
+            nodes.peers[0].flags.contains(PeerFlags::OUTDATED),
+        ),
+    };
+    let state = match (consistent, up_to_date, peer_outdated) {
+        (false, ..) => "Inconsistent",
+        (true, false, _) => "Outdated",
+        (true, true, true) => "UpToDate",
+        (true, true, false) => "Consistent",
+    };
+    session.con.say(state);
+    Ok(0)
+}
+
+/// `outdate`
+pub fn outdate(session: &mut Session<'_>) -> Result<u8, Failure> {
+    let (store, at, mut record) = session.open()?.in_place()?;
+    let inconsistent = Failure::new(5, "Device is inconsistent.");
+    match &mut record.generation {
+        Generation::Counts(_) => {
+            session.con.warn("Can not outdate GC based meta data!");
+            return Err(inconsistent);
+        }
+        Generation::Uuids { flags, .. } => {
+            if !flags.contains(MdFlags::CONSISTENT) {
+                return Err(inconsistent);
+            }
+            flags.remove(MdFlags::WAS_UP_TO_DATE);
+        }
+        Generation::Nodes(nodes) => {
+            if !nodes.flags.contains(NodeFlags::CONSISTENT) {
+                return Err(inconsistent);
+            }
+            nodes.flags.remove(NodeFlags::WAS_UP_TO_DATE);
+        }
+    }
+    session.commit(&store, at, &record)?;
+    Ok(0)
+}
+
+/// `invalidate`
+pub fn invalidate(session: &mut Session<'_>) -> Result<u8, Failure> {
+    let (store, at, mut record) = session.open()?.in_place()?;
+    match &mut record.generation {
+        Generation::Counts(gc) => {
+            gc.flags.remove(MdFlags::CONSISTENT);
+            gc.flags.insert(MdFlags::FULL_SYNC);
+        }
+        Generation::Uuids { flags, .. } => {
+            flags.remove(MdFlags::CONSISTENT | MdFlags::WAS_UP_TO_DATE);
+            flags.insert(MdFlags::FULL_SYNC);
+        }
+        Generation::Nodes(nodes) => {
+            nodes
+                .flags
+                .remove(NodeFlags::CONSISTENT | NodeFlags::WAS_UP_TO_DATE);
+            nodes.peers[0].flags.insert(PeerFlags::FULL_SYNC);
+        }
+    }
+    session.commit(&store, at, &record)?;
+    Ok(0)
+}
+
+/// `read-dev-uuid`
+pub fn read_device_uuid(session: &mut Session<'_>) -> Result<u8, Failure> {
+    let (_, _, record) = session.open()?.in_place()?;
+    session.con.say(format_args!("{:016X}", record.device_uuid));
+    Ok(0)
+}
+
+/// `write-dev-uuid VAL`: the value is never refused.
+pub fn write_device_uuid(session: &mut Session<'_>) -> Result<u8, Failure> {
+    let text = required_argument(session)?;
+    let (store, at, mut record) = session.open()?.in_place()?;
+    let (value, _) = strtoull(&text, 16);
+    record.device_uuid = value.unwrap_or(u64::MAX);
+    session.commit(&store, at, &record)?;
+    Ok(0)
+}
+
+fn required_argument(session: &Session<'_>) -> Result<String, Failure> {
+    session
+        .call
+        .args
+        .first()
+        .cloned()
+        .ok_or_else(|| Failure::new(FAILED_IO, "Required Argument missing"))
+}
+
+/// `set-gi GI`
+pub fn set(session: &mut Session<'_>) -> Result<u8, Failure> {
+    let text = required_argument(session)?;
+    let (store, at, mut record) = session.open()?.in_place()?;
+    let node_id = session.call.options.node_id;
+    let previous = line(&record, node_id);
+    session.con.say(format_args!("previously {previous}"));
+    let mut fields = Fields(Some(&text));
+    match &mut record.generation {
+        Generation::Counts(gc) => set_counts(gc, &mut fields)?,
+        Generation::Uuids { uuids, flags } => set_uuids(uuids, flags, &mut fields)?,
+        Generation::Nodes(_) => return Err(super::refuse_v09()),
+    }
+    let now = line(&record, node_id);
+    session.con.say(format_args!("set GI to  {now}"));
+    if session.con.confirm("Write new GI to disk?") == Answer::No {
+        session.con.say("Operation canceled.");
+        return Ok(0);
+    }
+    session.commit(&store, at, &record)?;
+    Ok(0)
+}
+
+fn set_counts(gc: &mut GenerationCounts, fields: &mut Fields<'_>) -> Result<(), Failure> {
+    fields.flag(&mut gc.flags, MdFlags::CONSISTENT)?;
+    for count in &mut gc.counts {
+        if let Some(value) = fields.number(10)? {
+            // The counters are 32 bits wide; the rest falls off, as in the genuine tool.
+            *count = value as u32;
+        }
+    }
+    for column in COUNT_FLAG_COLUMNS {
+        fields.flag(&mut gc.flags, column)?;
+    }
+    Ok(())
+}
+
+fn set_uuids(
+    uuids: &mut UuidSet,
+    flags: &mut MdFlags,
+    fields: &mut Fields<'_>,
+) -> Result<(), Failure> {
+    let [younger, older] = &mut uuids.history;
+    for slot in [&mut uuids.current, &mut uuids.bitmap, younger, older] {
+        if let Some(value) = fields.number(16)? {
+            slot.0 = value;
+        }
+    }
+    for column in UUID_FLAG_COLUMNS {
+        fields.flag(flags, column)?;
+    }
+    Ok(())
+}
+
+/// The rest of the argument; `None` behind the last field.
+struct Fields<'a>(Option<&'a str>);
+
+impl Fields<'_> {
+    /// The next field as a number; `None` keeps the old value.
+    fn number(&mut self, radix: u32) -> Result<Option<u64>, Failure> {
+        let Some(rest) = self.0 else { return Ok(None) };
+        let (field, next) = match rest.split_once(':') {
+            Some((field, next)) => (field, Some(next)),
+            None => (rest, None),
+        };
+        self.0 = next;
+        if field.is_empty() {
+            return Ok(None);
+        }
+        // The genuine tool shows what is left to parse instead of the culprit.
+        let shown = next.unwrap_or("(null)");
+        match strtoull(field, radix) {
+            (Some(value), "") => Ok(Some(value)),
+            (None, "") => Err(Failure::new(
+                FAILED_IO,
+                format_args!("'{shown}': Numerical result out of range"),
+            )),
+            _ => Err(Failure::new(
+                FAILED_IO,
+                format_args!("'{shown}' is not a number."),
+            )),
+        }
+    }
+
+    fn flag(&mut self, flags: &mut MdFlags, column: MdFlags) -> Result<(), Failure> {
+        match self.number(10)? {
+            None => {}
+            Some(value @ (0 | 1)) => flags.set(column, value == 1),
+            Some(other) => {
+                return Err(Failure::new(
+                    FAILED_IO,
+                    format_args!("'{other}' is not 0 or 1."),
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// As the C function: leading blanks, an optional prefix for hexadecimal, as many digits as there
+/// are. The value (`None` when it exceeds 64 bits) and what follows the digits.
+fn strtoull(text: &str, radix: u32) -> (Option<u64>, &str) {
+    let trimmed = text.trim_start();
+    let digits = match trimmed.strip_prefix("0x").or(trimmed.strip_prefix("0X")) {
+        Some(rest) if radix == 16 && rest.starts_with(|c: char| c.is_ascii_hexdigit()) => rest,
+        _ => trimmed,
+    };
+    let end = digits
+        .find(|c: char| !c.is_digit(radix))
+        .unwrap_or(digits.len());
+    if end == 0 {
+        return (Some(0), text);
+    }
+    let rest = &digits[end..];
+    (u64::from_str_radix(&digits[..end], radix).ok(), rest)
+}

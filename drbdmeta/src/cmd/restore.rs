@@ -1,0 +1,357 @@
+//! `restore-md` and `verify-dump` (spec 40 section 16).
+//!
+//! A dump is read twice: once to the end without writing anything, so that one that is broken or
+//! does not fit changes nothing, and once to write. A pipe is spooled to an unlinked file.
+
+use std::fs::File;
+use std::io::{self, BufReader, Seek, SeekFrom};
+use std::os::fd::AsFd;
+
+use drbd_types::{ByteCount, SectorCount};
+
+use super::al;
+use super::args::Options;
+use super::console::{Answer, Console, FAILED_IO, FAILED_USE, Failure};
+use super::create::{announce, progress};
+use super::probing::{self, Target};
+use super::session::{Found, Session, permit};
+use super::store::Store;
+use crate::bitmap;
+use crate::device::PageBuffer;
+use crate::layout::Placement;
+use crate::record::validate::MAX_AL_BLOCKS;
+use crate::record::{Format, Generation, Record};
+use crate::text::parser::{DumpError, Head, Ids, Parser, Words};
+
+/// Bitmap bytes written at once.
+const CHUNK: usize = 4 << 20;
+const TAG: &str = "meta_restore_md";
+
+/// `restore-md [FILE]`
+pub fn run(session: &mut Session<'_>) -> Result<u8, Failure> {
+    if session.call.format == Format::V09 {
+        return Err(super::refuse_v09());
+    }
+    let mut source = Source::open(session.call.args.first().map(String::as_str))?;
+    let opened = session.open()?;
+    let known = !matches!(opened.found, Found::Nothing);
+    if known && session.con.confirm("Valid meta-data in place, overwrite?") == Answer::No {
+        return Err(Failure::silent(1));
+    }
+    let (mut store, at) = (opened.store, opened.at);
+    source
+        .parser()?
+        .version(session.call.format)
+        .map_err(failed)?;
+    let provisional = super::create::fresh_record(session, store.size())?;
+    announce(session, &provisional, at);
+    session.con.warn("reinitializing");
+    if !known && session.call.placement != Placement::FlexInternal {
+        session.con.say(
+            "Meta data needs more space now, since max_peers\n\
+             is bigger than in existing meta_data. (-1 -> 1)",
+        );
+    }
+    let target = Target::of(&provisional, session, at);
+    probing::check(session, &store, &target)?;
+
+    let (head, total) = read_through(&mut source, session.call.format)?;
+    let record = record_of(session, &head, store.size(), at)?;
+    let length = check_bitmap(session, &record, &total, at)?;
+    permit(&mut store, &record, at);
+    let ring = al::fresh_ring(record.format, record.al_sectors());
+    store.write(&mut session.con, TAG, record.al_at(at), &ring)?;
+    write_bitmap(session, &store, &mut source, record.bm_at(at), length)?;
+    if let Err(failure) = session.commit(&store, at, &record) {
+        session.con.warn(failure.text);
+        session.con.say("Writing failed");
+        return Err(Failure::silent(failure.status));
+    }
+    session.con.say("Successfully restored meta data");
+    Ok(0)
+}
+
+/// `verify-dump [FILE]`: the device is not opened, so its size counts as 0.
+pub fn verify(session: &mut Session<'_>) -> Result<u8, Failure> {
+    if session.call.format == Format::V09 {
+        return Err(super::refuse_v09());
+    }
+    let mut source = Source::open(session.call.args.first().map(String::as_str))?;
+    let (head, _) = read_through(&mut source, session.call.format)?;
+    if session.call.placement.is_internal() && head.la_size_sect > 0 {
+        note_clipped(&mut session.con, head.la_size_sect, 0);
+    }
+    session.con.say("input file parsed ok");
+    Ok(0)
+}
+
+fn failed(error: DumpError) -> Failure {
+    Failure::new(FAILED_IO, error)
+}
+
+fn note_clipped(con: &mut Console<'_>, found: u64, usable: u64) {
+    con.say(format_args!(
+        "# la-size-sect was too big ({found}), truncated ({usable})!"
+    ));
+}
+
+/// A dump that can be read more than once.
+struct Source {
+    file: File,
+    start: u64,
+}
+
+impl Source {
+    fn open(name: Option<&str>) -> Result<Self, Failure> {
+        let Some(name) = name else {
+            return Self::of_stdin()
+                .map_err(|e| Failure::new(FAILED_IO, format_args!("reading stdin failed: {e}")));
+        };
+        let file = File::open(name)
+            .map_err(|_| Failure::new(FAILED_USE, format_args!("open of '{name}' failed.")))?;
+        Ok(Self { file, start: 0 })
+    }
+
+    /// Stdin as it is if it can be rewound, else a copy.
+    fn of_stdin() -> io::Result<Self> {
+        let mut stdin = File::from(io::stdin().as_fd().try_clone_to_owned()?);
+        if let Ok(start) = stdin.stream_position() {
+            return Ok(Self { file: stdin, start });
+        }
+        let directory = std::env::temp_dir();
+        let flags = rustix::fs::OFlags::TMPFILE | rustix::fs::OFlags::RDWR;
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        let mut file = File::from(rustix::fs::open(directory, flags, mode)?);
+        io::copy(&mut stdin, &mut file)?;
+        Ok(Self { file, start: 0 })
+    }
+
+    fn parser(&mut self) -> Result<Parser<BufReader<&mut File>>, Failure> {
+        self.file
+            .seek(SeekFrom::Start(self.start))
+            .map_err(|e| failed(e.into()))?;
+        Ok(Parser::new(BufReader::with_capacity(
+            1 << 16,
+            &mut self.file,
+        )))
+    }
+}
+
+/// What a dump's bitmap amounts to.
+#[derive(Default)]
+struct Total {
+    /// 64-bit words.
+    words: u64,
+    /// Index behind the last word with a bit set.
+    last_dirty: u64,
+}
+
+/// Parses everything; nothing is written.
+fn read_through(source: &mut Source, format: Format) -> Result<(Head, Total), Failure> {
+    let mut parser = source.parser()?;
+    parser.version(format).map_err(failed)?;
+    let head = parser.head(format).map_err(failed)?;
+    let mut total = Total::default();
+    parser
+        .bitmap(|Words { count, word }| {
+            // More than 2^64 words: saturated, and then refused as too large.
+            total.words = total.words.saturating_add(count);
+            if word != 0 && count > 0 {
+                total.last_dirty = total.words;
+            }
+            Ok::<_, DumpError>(())
+        })
+        .map_err(failed)?;
+    parser.end().map_err(failed)?;
+    Ok((head, total))
+}
+
+/// The record to write, for the device as it is: positions in the dump are comments.
+fn record_of(
+    session: &mut Session<'_>,
+    head: &Head,
+    size: ByteCount,
+    at: u64,
+) -> Result<Record, Failure> {
+    let from_dump = head.striping.unwrap_or((1, 8));
+    let (stripes, blocks) = striping(session, from_dump)?;
+    let al_sectors = u64::from(stripes) * u64::from(blocks) * 8;
+    let layout = session.layout(size, al_sectors)?;
+    let mut record = Record::fresh(session.call.format, &layout, stripes, blocks);
+    record.generation = match head.ids {
+        Ids::Counts(gc) => Generation::Counts(gc),
+        Ids::Uuids { uuids, flags } => Generation::Uuids { uuids, flags },
+    };
+    record.device_uuid = head.device_uuid;
+    record.la_peer_max_bio_size = head.la_peer_max_bio_size;
+    let usable = record.usable_sectors(session.call.placement, at);
+    record.effective_size = SectorCount(head.la_size_sect.min(usable));
+    if head.la_size_sect > usable {
+        if !session.call.options.ignore_sanity_checks {
+            return Err(Failure::new(
+                FAILED_IO,
+                format_args!(
+                    "The dump is of a volume of {} sectors, but only {usable} are usable here.\n\
+                     Nothing was written. \
+                     If you want to truncate it, tell me to --ignore-sanity-checks",
+                    head.la_size_sect
+                ),
+            ));
+        }
+        note_clipped(&mut session.con, head.la_size_sect, usable);
+    }
+    Ok(record)
+}
+
+fn striping(session: &mut Session<'_>, from_dump: (u32, u32)) -> Result<(u32, u32), Failure> {
+    let mut chosen = from_dump;
+    if session.call.format >= Format::V08
+        && let Some(given) = given_striping(&session.call.options)
+    {
+        if given != from_dump {
+            session
+                .con
+                .warn("override activity log striping from commandline");
+        }
+        chosen = given;
+    }
+    let blocks = u64::from(chosen.0) * u64::from(chosen.1);
+    if !(8..=MAX_AL_BLOCKS).contains(&blocks) {
+        let word = if blocks < 8 { "small" } else { "large" };
+        return Err(Failure::new(
+            FAILED_IO,
+            format_args!("invalid (too {word}) al-stripe* settings"),
+        ));
+    }
+    Ok(chosen)
+}
+
+fn given_striping(options: &Options) -> Option<(u32, u32)> {
+    if options.al_stripes.is_none() && options.al_stripe_blocks.is_none() {
+        return None;
+    }
+    // The option check bounds both.
+    let narrow = |v: Option<u64>, default| v.map_or(default, |v| v as u32);
+    Some((
+        narrow(options.al_stripes, 1),
+        narrow(options.al_stripe_blocks, 8),
+    ))
+}
+
+/// How many bytes of the bitmap are written; one that does not fit is refused.
+fn check_bitmap(
+    session: &mut Session<'_>,
+    record: &Record,
+    total: &Total,
+    at: u64,
+) -> Result<u64, Failure> {
+    let room = record.bitmap_bytes();
+    let have = total.words.saturating_mul(8);
+    if have <= room {
+        return Ok(have);
+    }
+    if room == 0 {
+        let at = record.bm_at(at);
+        return Err(Failure::new(
+            FAILED_IO,
+            format_args!("confused in {TAG}: offset ({at}) > limit ({at})"),
+        ));
+    }
+    if total.last_dirty.saturating_mul(8) > room && !session.call.options.ignore_sanity_checks {
+        return Err(Failure::new(
+            FAILED_IO,
+            format_args!(
+                "The dump has bits set beyond its own la-size-sect {}.\nNothing was written. \
+                 If you want to lose them, tell me to --ignore-sanity-checks",
+                record.effective_size
+            ),
+        ));
+    }
+    session.con.warn(format_args!(
+        "in {TAG}: truncating byte count from {have} to {room}\nBitmap info too large, truncated!"
+    ));
+    Ok(room)
+}
+
+/// The second pass: `length` bytes of words, zero padded to a page.
+fn write_bitmap(
+    session: &mut Session<'_>,
+    store: &Store,
+    source: &mut Source,
+    at: u64,
+    length: u64,
+) -> Result<(), Failure> {
+    let format = session.call.format;
+    let mut parser = source.parser()?;
+    parser.version(format).map_err(failed)?;
+    parser.head(format).map_err(failed)?;
+    let mut writer = BitmapWriter {
+        con: &mut session.con,
+        store,
+        bar: progress(length),
+        at,
+        buffer: PageBuffer::new(CHUNK),
+        filled: 0,
+        done: 0,
+        length,
+    };
+    parser.bitmap(|words| writer.put(words))?;
+    writer.finish()
+}
+
+struct BitmapWriter<'a, 'c> {
+    con: &'a mut Console<'c>,
+    store: &'a Store,
+    bar: indicatif::ProgressBar,
+    at: u64,
+    buffer: PageBuffer,
+    filled: usize,
+    done: u64,
+    length: u64,
+}
+
+impl BitmapWriter<'_, '_> {
+    fn put(&mut self, Words { count, word }: Words) -> Result<(), Failure> {
+        let mut count = count;
+        while count > 0 && self.done + (self.filled as u64) < self.length {
+            let left = self.length - self.done - self.filled as u64;
+            let room = ((CHUNK - self.filled) as u64).min(left) / 8;
+            let now = room.min(count);
+            let end = self.filled + now as usize * 8;
+            let words = std::iter::repeat_n(word, now as usize);
+            bitmap::store_words(words, &mut self.buffer[self.filled..end]);
+            self.filled = end;
+            count -= now;
+            if self.filled == CHUNK {
+                self.flush()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), Failure> {
+        let padded = self.filled.next_multiple_of(512);
+        self.buffer[self.filled..padded].fill(0);
+        if padded > 0 {
+            let piece = &self.buffer[..padded];
+            self.store
+                .write(self.con, TAG, self.at + self.done, piece)?;
+        }
+        self.done += self.filled as u64;
+        self.filled = 0;
+        self.bar.set_position(self.done);
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<(), Failure> {
+        self.flush()?;
+        self.bar.finish_and_clear();
+        Ok(())
+    }
+}
+
+impl From<DumpError> for Failure {
+    fn from(error: DumpError) -> Self {
+        failed(error)
+    }
+}

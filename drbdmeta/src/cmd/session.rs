@@ -1,0 +1,377 @@
+//! From the words of the command line to opened, judged meta-data (spec 40 section 9).
+
+use std::path::{Path, PathBuf};
+
+use drbd_types::{ByteCount, Minor};
+
+use super::args::Options;
+use super::console::{Answer, Console, FAILED_IO, FAILED_USE, Failure};
+use super::lkbd;
+use super::store::{RangeCheck, Store, Writing};
+use super::table::{Command, Effect};
+use crate::device::{Caching, Claim, Kind, MetaDevice, OpenError, PageBuffer};
+use crate::layout::{Layout, LayoutError, Placement, SMALLEST_DEVICE, superblock_byte};
+use crate::record::validate::{self, Verdict};
+use crate::record::{Format, Record};
+use crate::superblock::{Block, SUPERBLOCK_BYTES};
+
+/// What surrounds the process.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Environment {
+    /// Base name of the program, for usage, getopt and dump header.
+    pub program: String,
+    /// Where the last-known-bdev files are: `/var/lib/drbd`, or `$DRBD_STATE_DIR`.
+    pub state_dir: PathBuf,
+    /// Where the lock files are.
+    pub lock_dir: PathBuf,
+}
+
+/// What the words stand for.
+pub struct Invocation {
+    /// The options.
+    pub options: Options,
+    /// The first word.
+    pub device: String,
+    /// The minor it stands for, if any.
+    pub minor: Option<Minor>,
+    /// The requested format.
+    pub format: Format,
+    /// The device or file with the meta-data.
+    pub path: PathBuf,
+    /// Where on it.
+    pub placement: Placement,
+    /// The sub-command.
+    pub command: &'static Command,
+    /// Its arguments.
+    pub args: Vec<String>,
+    /// All words as getopt leaves them, for the dump header.
+    pub permuted: Vec<String>,
+}
+
+/// Whether something else than this process uses the minor.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum InUse {
+    /// The minor is attached.
+    Attached,
+    /// It is not.
+    Free,
+}
+
+/// What a command works with.
+pub struct Session<'a> {
+    /// Streams and prompts.
+    pub con: Console<'a>,
+    /// The command line.
+    pub call: Invocation,
+    /// The surroundings.
+    pub env: Environment,
+}
+
+/// Meta-data that was looked for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Found {
+    /// There is none of the requested format.
+    Nothing,
+    /// At its place.
+    InPlace(Record),
+    /// Where it belonged before the device was resized.
+    LastKnown {
+        /// The block.
+        record: Record,
+        /// Byte position of its superblock.
+        at: u64,
+        /// The size the device had.
+        size: ByteCount,
+    },
+}
+
+/// An open device.
+pub struct Opened {
+    /// The device.
+    pub store: Store,
+    /// Byte position where the superblock belongs.
+    pub at: u64,
+    /// What is there.
+    pub found: Found,
+}
+
+impl Opened {
+    /// The record at its place.
+    pub fn in_place(self) -> Result<(Store, u64, Record), Failure> {
+        match self.found {
+            Found::InPlace(record) => Ok((self.store, self.at, record)),
+            Found::Nothing | Found::LastKnown { .. } => Err(Failure::silent(1)),
+        }
+    }
+}
+
+impl Session<'_> {
+    /// Opens the device and looks for meta-data of the requested format.
+    pub fn open(&mut self) -> Result<Opened, Failure> {
+        if self.call.format == Format::V06 {
+            return super::v06::open(self);
+        }
+        let store = self.open_store()?;
+        let size = store.size();
+        let path = self.call.path.display();
+        if size.0 == 0 {
+            // Only a file can be empty; the genuine tool then believes its ioctl.
+            return Err(Failure::new(
+                FAILED_USE,
+                "ioctl(,BLKGETSIZE64,) failed: Inappropriate ioctl for device",
+            ));
+        }
+        if size < SMALLEST_DEVICE {
+            return Err(Failure::new(
+                FAILED_IO,
+                format_args!("{path} is only {size} bytes. That's not enough."),
+            ));
+        }
+        let expected = superblock_byte(size, self.call.placement);
+        let at = u64::try_from(expected)
+            .ok()
+            .filter(|at| at.checked_add(4096).is_some_and(|end| end <= size.0))
+            .ok_or_else(|| too_small(&self.call.path, expected, size))?;
+        let block = self.read_block(&store, &self.disk_to_cpu(), at)?;
+        if self.con.verbosity() > 3 && self.con.verbosity() <= 10 {
+            super::store::hexdump(&mut self.con, at, &block);
+        }
+        let mut opened = Opened {
+            store,
+            at,
+            found: Found::Nothing,
+        };
+        if let Some(record) = self.judge(self.call.format, &block, size) {
+            let record = self.clip(record, at);
+            permit(&mut opened.store, &record, at);
+            opened.found = Found::InPlace(record);
+        } else if self.keeps_last_known() {
+            opened.found = self.look_at_last_known(&opened.store)?;
+        }
+        Ok(opened)
+    }
+
+    /// Whether the block is meta-data of this format at this placement, telling why not.
+    pub fn judge(&mut self, format: Format, block: &Block, size: ByteCount) -> Option<Record> {
+        self.judge_as(format, self.call.placement, block, size)
+    }
+
+    /// The same for another placement.
+    pub fn judge_as(
+        &mut self,
+        format: Format,
+        placement: Placement,
+        block: &Block,
+        size: ByteCount,
+    ) -> Option<Record> {
+        let Some(record) = Record::parse(format, block) else {
+            self.con
+                .trace(1, format_args!("{format} Magic number not found"));
+            return None;
+        };
+        let Verdict { valid, remarks } = validate::judge(&record, placement, size);
+        for remark in remarks {
+            self.con.warn(remark);
+        }
+        valid.then_some(record)
+    }
+
+    /// Reads the 4096 bytes of a superblock.
+    pub fn read_block(&mut self, store: &Store, tag: &str, at: u64) -> Result<Block, Failure> {
+        let mut page = PageBuffer::new(SUPERBLOCK_BYTES);
+        store.read(&mut self.con, tag, at, &mut page)?;
+        let mut block = [0; SUPERBLOCK_BYTES];
+        block.copy_from_slice(&page);
+        Ok(block)
+    }
+
+    /// Writes a superblock as the last step of a change: what it makes valid is durable before,
+    /// it is durable afterwards, and the last-known-bdev file follows.
+    pub fn commit(&mut self, store: &Store, at: u64, record: &Record) -> Result<(), Failure> {
+        store.flush()?;
+        let tag = format!("{}_md_cpu_to_disk", record.format);
+        store.write_block(&mut self.con, &tag, at, &record.encode())?;
+        store.flush()?;
+        lkbd::follow(self, store, record);
+        Ok(())
+    }
+
+    /// A size beyond the usable one is cut, and told.
+    fn clip(&mut self, mut record: Record, at: u64) -> Record {
+        let usable = record.usable_sectors(self.call.placement, at);
+        if record.effective_size.0 > usable {
+            self.con.say(format_args!(
+                "# la-size-sect was too big ({}), truncated ({usable})!",
+                record.effective_size
+            ));
+            record.effective_size.0 = usable;
+        }
+        record
+    }
+
+    fn disk_to_cpu(&self) -> String {
+        format!("{}_md_disk_to_cpu", self.call.format)
+    }
+
+    /// Flexible internal meta-data since v08 moves with the end of the device, and leaves a file
+    /// behind that tells where it was.
+    pub fn keeps_last_known(&self) -> bool {
+        self.call.format >= Format::V08 && self.call.placement == Placement::FlexInternal
+    }
+
+    fn look_at_last_known(&mut self, store: &Store) -> Result<Found, Failure> {
+        let path = lkbd::path(self);
+        let Some(known) = lkbd::load(&mut self.con, &path) else {
+            return Ok(Found::Nothing);
+        };
+        let size = known.size;
+        let place = superblock_byte(size, Placement::FlexInternal);
+        let Some(at) = u64::try_from(place)
+            .ok()
+            .filter(|&at| size != store.size() && at < store.size().0)
+        else {
+            return Ok(Found::Nothing);
+        };
+        let block = self.read_block(store, "v08_check_for_resize", at)?;
+        let Some(record) = self.judge(self.call.format, &block, size) else {
+            return Ok(Found::Nothing);
+        };
+        if known.uuid != 0 && known.uuid != record.device_uuid {
+            self.con.warn("Last known and found uuid differ!?");
+            // The genuine tool always shows 0 on the right.
+            self.con
+                .warn(format_args!("{:016X} != {:016X}", known.uuid, 0));
+            if !self.con.is_forced() {
+                self.con.warn("You may --force me to ignore that.");
+                return Ok(Found::Nothing);
+            }
+            self.con.warn("You --force'ed me to ignore that.");
+        }
+        Ok(Found::LastKnown { record, at, size })
+    }
+
+    /// Opens exclusively, with the retries and questions of the genuine tool.
+    fn open_store(&mut self) -> Result<Store, Failure> {
+        let mut caching = Caching::Direct;
+        let mut claim = match (self.call.placement, self.call.command.effect) {
+            (Placement::Indexed(_), _) => Claim::Shared,
+            (_, Effect::Modifies) => Claim::Modify,
+            (_, Effect::Reads) => Claim::Inspect,
+        };
+        let device = loop {
+            let path = self.call.path.clone();
+            match MetaDevice::open(&path, claim, caching) {
+                Ok(device) => break device,
+                Err(OpenError::Locked { .. }) => return Err(self.configured()),
+                Err(error @ OpenError::Kind { .. }) => {
+                    return Err(Failure::new(FAILED_USE, error));
+                }
+                Err(error @ OpenError::Open { .. })
+                    if caching == Caching::Direct && error.is_invalid_argument() =>
+                {
+                    self.con.warn(error);
+                    self.con
+                        .warn("could not open with O_DIRECT, retrying without");
+                    caching = Caching::Cached;
+                }
+                Err(OpenError::Open { path, error }) => {
+                    let busy = error.kind() == std::io::ErrorKind::ResourceBusy;
+                    self.con.warn(OpenError::Open { path, error });
+                    if !busy || claim == Claim::Shared {
+                        return Err(Failure::silent(FAILED_USE));
+                    }
+                    self.confirm_sharing()?;
+                    claim = Claim::Shared;
+                }
+            }
+        };
+        if claim == Claim::Shared && self.call.command.effect == Effect::Modifies {
+            self.refuse_engine_held(&device)?;
+        }
+        self.check_kind(&device)?;
+        let writing = if self.call.options.dry_run {
+            Writing::DryRun
+        } else {
+            Writing::Real
+        };
+        let check = if self.call.options.ignore_sanity_checks {
+            RangeCheck::Ignored
+        } else {
+            RangeCheck::Strict
+        };
+        Ok(Store::new(Box::new(device), writing, check))
+    }
+
+    /// `O_EXCL` was given up, but an engine that serves a volume from the device still shows by
+    /// its lock. Slots of an indexed device have other owners, legitimately.
+    fn refuse_engine_held(&self, device: &MetaDevice) -> Result<(), Failure> {
+        if matches!(self.call.placement, Placement::Indexed(_)) {
+            return Ok(());
+        }
+        device.lock(Claim::Modify).map_err(|_| self.configured())
+    }
+
+    fn confirm_sharing(&mut self) -> Result<(), Failure> {
+        // A crashed node is brought up by scripts: apply-al never waits for an answer.
+        let may_ask = self.call.command.name != "apply-al" || self.con.is_forced();
+        let question = "Exclusive open failed. Do it anyways?";
+        if may_ask && self.con.confirm(question) == Answer::Yes {
+            return Ok(());
+        }
+        self.con.say("Operation canceled.");
+        Err(Failure::silent(FAILED_USE))
+    }
+
+    fn check_kind(&mut self, device: &MetaDevice) -> Result<(), Failure> {
+        if device.kind() == Kind::BlockDevice {
+            return Ok(());
+        }
+        if !self.con.is_forced() {
+            let path = self.call.path.display();
+            return Err(Failure::new(
+                FAILED_USE,
+                format_args!("'{path}' is not a block device!"),
+            ));
+        }
+        self.con
+            .warn("ioctl(md_fd, BLKSSZGET) returned -1, assuming hard_sect_size is 512 Byte");
+        Ok(())
+    }
+
+    /// The refusal to touch an attached minor.
+    pub fn configured(&self) -> Failure {
+        let device = &self.call.device;
+        Failure::new(FAILED_USE, format_args!("Device '{device}' is configured!"))
+    }
+
+    /// The layout that belongs to the device for the requested placement and a striping.
+    pub fn layout(&self, size: ByteCount, al_sectors: u64) -> Result<Layout, Failure> {
+        Layout::compute_raw(size, self.call.placement, al_sectors, 4096, 1).map_err(|e| match e {
+            LayoutError::SuperblockOutside { expected, size } => {
+                too_small(&self.call.path, expected, size)
+            }
+            other => Failure::new(FAILED_IO, other),
+        })
+    }
+}
+
+/// The area that a record claims, as the genuine tool computes it: the smallest of the three
+/// positions as unsigned numbers.
+pub fn permit(store: &mut Store, record: &Record, at: u64) {
+    let start = at.min(record.al_at(at)).min(record.bm_at(at));
+    store.permit(
+        start,
+        start.wrapping_add(u64::from(record.md_size_sect) * 512),
+    );
+}
+
+fn too_small(path: &Path, expected: i64, size: ByteCount) -> Failure {
+    Failure::new(
+        FAILED_IO,
+        format_args!(
+            "Device too small: expecting meta data block at\n\
+             byte offset {expected}, but {} is only {size} bytes.",
+            path.display()
+        ),
+    )
+}

@@ -1,0 +1,58 @@
+//! The plain file of DRBD 0.6 (spec 40 section 3.1): read, never written.
+
+use super::console::{FAILED_USE, Failure};
+use super::session::{Found, Opened, Session};
+use super::store::{RangeCheck, Store, Writing};
+use crate::device::{Caching, Claim, Kind, Medium, MetaDevice, OpenError, errno_text};
+use crate::record::{Format, Record};
+use crate::superblock::SUPERBLOCK_BYTES;
+
+/// Bytes of the file that count.
+const LENGTH: usize = 24;
+
+/// Opens the file and reads its record.
+pub fn open(session: &mut Session<'_>) -> Result<Opened, Failure> {
+    let path = session.call.path.clone();
+    let device = match MetaDevice::open(&path, Claim::Shared, Caching::Cached) {
+        Ok(device) => device,
+        Err(OpenError::Open { path, error }) => {
+            let text = errno_text(&error);
+            return Err(Failure::new(1, format_args!("open({path}) failed: {text}")));
+        }
+        Err(_) => return Err(not_plain(session)),
+    };
+    if Medium::kind(&device) != Kind::RegularFile {
+        return Err(not_plain(session));
+    }
+    let writing = if session.call.options.dry_run {
+        Writing::DryRun
+    } else {
+        Writing::Real
+    };
+    let store = Store::new(Box::new(device), writing, RangeCheck::Strict);
+    let mut block = [0; SUPERBLOCK_BYTES];
+    let readable = LENGTH.min(usize::try_from(store.size().0).unwrap_or(LENGTH));
+    store.read(
+        &mut session.con,
+        "v06_md_disk_to_cpu",
+        0,
+        &mut block[..readable],
+    )?;
+    let found = match Record::parse(Format::V06, &block) {
+        Some(record) => Found::InPlace(record),
+        None => {
+            session.con.trace(1, "v06 Magic number not found");
+            Found::Nothing
+        }
+    };
+    Ok(Opened {
+        store,
+        at: 0,
+        found,
+    })
+}
+
+fn not_plain(session: &Session<'_>) -> Failure {
+    let path = session.call.path.display();
+    Failure::new(FAILED_USE, format_args!("'{path}' is not a plain file!"))
+}

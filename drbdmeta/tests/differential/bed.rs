@@ -1,0 +1,245 @@
+//! Two sides, ours and the genuine program, each with its own disk image, state directory and
+//! lock directory (bind-mounted in a private mount namespace: the genuine program has its paths
+//! built in). Every command runs on both; exit status, stdout, stderr and image must be equal.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// The genuine program; a missing oracle is a failure, never a skip.
+pub fn oracle() -> PathBuf {
+    let root = std::env::var_os("DRBD_ORACLE")
+        .map_or_else(|| PathBuf::from("/var/tmp/drbd-oracle"), PathBuf::from);
+    let program = root.join("utils/sbin/drbdmeta");
+    assert!(
+        program.exists(),
+        "the genuine drbdmeta is missing at {}: run `../shared/oracle/get`, or set DRBD_ORACLE",
+        program.display()
+    );
+    program
+}
+
+/// What one run left behind.
+#[derive(PartialEq, Eq, Debug, Clone)]
+pub struct Outcome {
+    pub status: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+pub struct Side {
+    program: PathBuf,
+    dir: tempfile::TempDir,
+}
+
+impl Side {
+    fn new(program: PathBuf, size: u64) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        for sub in ["lib/drbd", "lock", "bin", "work"] {
+            fs::create_dir_all(dir.path().join(sub)).unwrap();
+        }
+        File::create(dir.path().join("work/disk"))
+            .unwrap()
+            .set_len(size)
+            .unwrap();
+        Self { program, dir }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub fn disk(&self) -> File {
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(self.path("work/disk"))
+            .unwrap()
+    }
+
+    fn run(&self, words: &[&str], stdin: Option<&str>) -> Outcome {
+        let script = "mount --bind \"$0/lib\" /var/lib && mount --bind \"$0/lock\" /var/lock || exit 99
+            cd \"$0/work\" && shift 0 && PATH=\"$0/bin:/usr/sbin:/usr/bin:/sbin:/bin\" && export PATH
+            prog=$1; shift; exec \"$prog\" \"$@\"";
+        let mut command = Command::new("unshare");
+        command
+            .args(["-m", "--propagation", "private", "sh", "-c", script])
+            .arg(self.dir.path())
+            .arg(&self.program)
+            .args(words)
+            .env_remove("DRBD_STATE_DIR")
+            .env("TZ", "Europe/Vienna")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        match stdin {
+            Some(name) => command.stdin(File::open(self.path("work").join(name)).unwrap()),
+            None => command.stdin(Stdio::null()),
+        };
+        let output = command.output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        let outcome = Outcome {
+            status: output.status.code(),
+            stdout: text(output.stdout),
+            stderr: text(output.stderr),
+        };
+        assert_ne!(
+            outcome.status,
+            Some(99),
+            "this test needs root for its mount namespace: {}",
+            outcome.stderr
+        );
+        outcome
+    }
+}
+
+pub struct Pair {
+    pub ours: Side,
+    pub theirs: Side,
+}
+
+impl Pair {
+    /// Two empty disks.
+    pub fn new(size: u64) -> Self {
+        Self {
+            ours: Side::new(PathBuf::from(env!("CARGO_BIN_EXE_drbdmeta")), size),
+            theirs: Side::new(oracle(), size),
+        }
+    }
+
+    pub fn sides(&self) -> [&Side; 2] {
+        [&self.ours, &self.theirs]
+    }
+
+    /// The same bytes on both disks.
+    pub fn patch(&self, at: u64, bytes: &[u8]) {
+        for side in self.sides() {
+            side.disk().write_all_at(bytes, at).unwrap();
+        }
+    }
+
+    pub fn resize(&self, size: u64) {
+        for side in self.sides() {
+            side.disk().set_len(size).unwrap();
+        }
+    }
+
+    /// The same file in both working directories.
+    pub fn file(&self, name: &str, content: &str) {
+        for side in self.sides() {
+            let mut file = File::create(side.path("work").join(name)).unwrap();
+            file.write_all(content.as_bytes()).unwrap();
+        }
+    }
+
+    /// Runs on both and compares everything; returns the common outcome (ours, normalised).
+    #[track_caller]
+    pub fn same(&self, line: &str) -> Outcome {
+        self.same_with(line, None)
+    }
+
+    #[track_caller]
+    pub fn same_with(&self, line: &str, stdin: Option<&str>) -> Outcome {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        self.same_words(&words, stdin)
+    }
+
+    #[track_caller]
+    pub fn same_words(&self, words: &[&str], stdin: Option<&str>) -> Outcome {
+        let [ours, theirs] = self.sides().map(|side| normalised(side.run(words, stdin)));
+        let line = words.join(" ");
+        assert!(
+            ours == theirs,
+            "drbdmeta {line}\nstatus: ours {:?}, genuine {:?}\n{}{}",
+            ours.status,
+            theirs.status,
+            difference("stdout", &theirs.stdout, &ours.stdout),
+            difference("stderr", &theirs.stderr, &ours.stderr),
+        );
+        self.same_images(&line);
+        ours
+    }
+
+    /// Runs ours alone.
+    pub fn only_ours(&self, line: &str) -> Outcome {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        self.ours.run(&words, None)
+    }
+
+    #[track_caller]
+    pub fn same_images(&self, context: &str) {
+        let [ours, theirs] = self.sides().map(Side::disk);
+        if let Some(at) = first_difference(ours, theirs) {
+            panic!("drbdmeta {context}: disks differ at byte {at} ({at:#x})");
+        }
+        for name in ["drbd-minor-0.lkbd", "drbd-minor--1.lkbd"] {
+            let [ours, theirs] = self
+                .sides()
+                .map(|side| fs::read_to_string(side.path("lib/drbd").join(name)).ok());
+            assert_eq!(ours, theirs, "drbdmeta {context}: {name}");
+        }
+    }
+}
+
+fn first_difference(mut ours: File, mut theirs: File) -> Option<u64> {
+    let (mut a, mut b) = (vec![0; 4 << 20], vec![0; 4 << 20]);
+    let mut at = 0;
+    loop {
+        let n = ours.read(&mut a).unwrap();
+        theirs.read_exact(&mut b[..n]).ok()?;
+        if n == 0 {
+            return None;
+        }
+        if a[..n] != b[..n] {
+            let i = (0..n).find(|&i| a[i] != b[i]).unwrap();
+            return Some(at + i as u64);
+        }
+        at += n as u64;
+    }
+}
+
+fn difference(name: &str, theirs: &str, ours: &str) -> String {
+    if theirs == ours {
+        return String::new();
+    }
+    let diff = similar::TextDiff::from_lines(theirs, ours);
+    format!("{name} (- genuine, + ours):\n{}", diff.unified_diff())
+}
+
+/// Takes out what differs by design or by chance: the seconds of the dump header, the flags of a
+/// dump (the genuine 8.9-9.32 always print 0), file descriptor numbers in traces.
+fn normalised(outcome: Outcome) -> Outcome {
+    let mut after_title = false;
+    let stdout = outcome
+        .stdout
+        .split_inclusive('\n')
+        .map(|line| {
+            let is_date = after_title;
+            after_title = line == "# DRBD meta data dump\n";
+            match line {
+                _ if is_date => date_shape(line),
+                _ if line.starts_with("    flags 0x") => "    flags 0x........;\n".to_owned(),
+                _ => line.to_owned(),
+            }
+        })
+        .collect();
+    Outcome { stdout, ..outcome }
+}
+
+/// `# 2026-11-21 09:34:09 +0000 [1795253649]` with every digit but those of the zone masked.
+fn date_shape(line: &str) -> String {
+    line.split_inclusive(' ')
+        .map(
+            |word| match word.starts_with('+') || word.starts_with('-') {
+                true => word.to_owned(),
+                false => word.replace(|c: char| c.is_ascii_digit(), "9"),
+            },
+        )
+        .collect()
+}
+
+#[allow(dead_code)]
+pub fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_default()
+}

@@ -1,0 +1,153 @@
+//! Our drbdmeta against the genuine one: the same command lines on the same disks.
+
+mod bed;
+
+use bed::Pair;
+
+const MIB: u64 = 1 << 20;
+
+#[test]
+fn command_lines_that_are_wrong_fail_alike() {
+    let pair = Pair::new(MIB);
+    for line in [
+        "",
+        "0 v08",
+        "0 v08 disk",
+        "0 v08 disk internal",
+        "0 v08 disk foo get-gi",
+        "0 v05 disk internal get-gi",
+        "0 v08 disk 256 get-gi",
+        "0 v08 disk 0x1 get-gi",
+        "0 v08 disk 1k get-gi",
+        "0 v08 disk -1 get-gi",
+        "0 v08 disk internal foo",
+        "0 v06 x get-gi",
+        "0 v06 256 get-gi",
+        "0 v06 0 get-gi",
+        "0 v08 disk internal get-gi",
+        "0 v08 nothing internal get-gi",
+        "0 v08 . internal get-gi",
+        "0 v08 /dev/null internal get-gi",
+        "--foo 0 v08 disk internal get-gi",
+        "-7 0 v08 disk internal get-gi",
+        "--al 0 v08 disk internal get-gi",
+        "--force=1 0 v08 disk internal get-gi",
+        "0 v08 disk internal get-gi -p",
+        "0 v08 disk internal get-gi --peer-max-bio-size",
+        "-p 1x 0 v08 disk internal get-gi",
+        "-p 2M 0 v08 disk internal create-md",
+        "-p 99999999999999999999 0 v08 disk internal create-md",
+        "-p 0x10 0 v08 disk internal create-md",
+        "-p 1M 0 v08 disk internal get-gi",
+        "-s 0 -f 0 v08 disk internal create-md",
+        "-s 99999 -f 0 v08 disk internal create-md",
+        "-z 1s -f 0 v08 disk internal create-md",
+        "-z 33 -f 0 v08 disk internal get-gi",
+        "-i 32 0 v08 disk internal get-gi",
+        "-i 3 -f 0 v08 disk internal get-gi",
+        "-i 3 -f 0 v08 disk internal dump-md",
+        "-b foo -f 0 v08 disk internal create-md",
+        "-f 0 v08 disk internal set-gi",
+        "-f 0 v08 disk internal write-dev-uuid",
+    ] {
+        pair.same(line);
+    }
+}
+
+/// The life of a device: placements of v08 and v07 that fit on a disk of this size.
+fn life(size: u64, format: &str, index: &str) {
+    let pair = Pair::new(size);
+    let run = |rest: &str| pair.same(&format!("-f 0 {format} disk {index} {rest}"));
+    for command in [
+        "get-gi",
+        "show-gi",
+        "dump-md",
+        "dstate",
+        "outdate",
+        "invalidate",
+        "read-dev-uuid",
+        "check-resize",
+        "wipe-md",
+        "apply-al",
+        "set-gi 1",
+    ] {
+        run(command);
+    }
+    pair.same(&format!("0 {format} disk {index} create-md"));
+    for command in [
+        "create-md",
+        "get-gi",
+        "show-gi",
+        "dump-md",
+        "dstate",
+        "outdate",
+        "read-dev-uuid",
+        "write-dev-uuid 1234567890ABCDEF",
+        "read-dev-uuid",
+        "check-resize",
+        "apply-al",
+        "set-gi ::::1:1:1:1:1:1:1",
+        "show-gi",
+        "dstate",
+        "outdate",
+        "dstate",
+        "show-gi",
+        "invalidate",
+        "get-gi",
+        "apply-al",
+        "dump-md extra",
+        "create-md",
+        "get-gi",
+        "wipe-md",
+        "get-gi",
+        "create-md -p 128k",
+        "dump-md",
+        "show-gi",
+    ] {
+        run(command);
+    }
+}
+
+#[test]
+fn flexible_internal_meta_data_lives_alike() {
+    for size in [69_632, MIB, 64 * MIB + 3584, 128 * MIB + 4096] {
+        life(size, "v08", "internal");
+    }
+    life(MIB, "v08", "flex-internal");
+}
+
+#[test]
+fn external_meta_data_lives_alike() {
+    life(MIB, "v08", "flex-external");
+    life(MIB, "v08", "0");
+    life(200 * MIB, "v08", "1");
+}
+
+#[test]
+fn meta_data_of_0_7_lives_alike() {
+    life(300 * MIB, "v07", "internal");
+    life(MIB, "v07", "flex-internal");
+    life(MIB, "v07", "flex-external");
+    life(MIB, "v07", "0");
+}
+
+#[test]
+fn devices_that_are_too_small_are_refused_alike() {
+    for size in [0, 4096, 65_536, 69_631] {
+        let pair = Pair::new(size);
+        pair.same("-f 0 v08 disk internal create-md");
+        pair.same("-f 0 v08 disk flex-external create-md");
+    }
+    let pair = Pair::new(64 * MIB);
+    pair.same("-f 0 v08 disk 1 create-md");
+    pair.same("-f 0 v07 disk internal create-md");
+    pair.same("-f 0 v08 disk internal create-md -s 4 -z 64");
+    pair.same("-f 0 v08 disk internal dump-md");
+    pair.same("-f 0 v08 disk internal create-md");
+}
+
+#[test]
+fn a_log_that_does_not_fit_is_refused_alike() {
+    let pair = Pair::new(80_384);
+    pair.same("-f 0 v08 disk internal create-md -s 1 -z 384");
+}
