@@ -151,7 +151,10 @@ impl ActivityLog {
             return Enter::Full;
         }
         let wanted = (last.0.saturating_sub(first.0) as usize).saturating_add(1);
-        let room = self.lru.unreferenced().min(MAX_CHANGES - self.changes.len());
+        let room = self
+            .lru
+            .unreferenced()
+            .min(MAX_CHANGES - self.changes.len());
         if wanted > room {
             if self.changes.is_empty() {
                 self.supply = Supply::Starving;
@@ -211,7 +214,9 @@ impl ActivityLog {
                 .map(|change| (change.slot.number(), change.extent))
                 .collect(),
             context_start: start as u16,
-            context: (start..end).map(|slot| self.content_on_disk(slot)).collect(),
+            context: (start..end)
+                .map(|slot| self.content_on_disk(slot))
+                .collect(),
             slots: self.lru.len() as u16,
         })
     }
@@ -243,7 +248,7 @@ impl ActivityLog {
     }
 
     /// Whether a write in progress holds a reference to this extent: then a resync keeps out.
-    pub fn is_in_use(&self, extent: AlExtent) -> bool {
+    pub fn is_referenced(&self, extent: AlExtent) -> bool {
         self.lru
             .find(extent)
             .is_some_and(|slot| self.lru.is_referenced(slot))

@@ -48,6 +48,7 @@ pub enum WriteOut<'a> {
 /// Out-of-sync bits of a volume. Bits beyond the end are always 0.
 #[derive(Clone, Debug)]
 pub struct Bitmap {
+    size: SectorCount,
     bits: u64,
     words: Vec<u64>,
     weight: u64,
@@ -67,6 +68,7 @@ impl Bitmap {
         let bits = size.bits();
         words.resize(words_for(bits), u64::MAX);
         let mut bitmap = Self {
+            size,
             bits,
             pages: alloc::vec![PageState::Clean; words.len().div_ceil(PAGE_WORDS)],
             words,
@@ -83,7 +85,7 @@ impl Bitmap {
         self.words.resize(words_for(new), 0);
         self.pages
             .resize(self.words.len().div_ceil(PAGE_WORDS), PageState::NeedsWrite);
-        self.bits = new;
+        (self.size, self.bits) = (size, new);
         if new > old {
             self.set_bits_in(old..new);
         } else {
@@ -162,20 +164,22 @@ impl Bitmap {
                 let mut wanted: Vec<u64> = extents.iter().map(page).collect();
                 wanted.sort_unstable();
                 wanted.dedup();
-                wanted
+                let pages = wanted
                     .into_iter()
-                    .filter_map(|page| usize::try_from(page).ok())
-                    .filter(|&page| page < self.pages.len())
-                    .flat_map(|page| self.take(page..page + 1, PageState::Lazy))
-                    .collect()
+                    .map_while(|page| usize::try_from(page).ok());
+                self.take(pages, PageState::Lazy)
             }
         }
     }
 
-    fn take(&mut self, pages: Range<usize>, at_least: PageState) -> Vec<BitmapChunk> {
+    fn take(
+        &mut self,
+        pages: impl IntoIterator<Item = usize>,
+        at_least: PageState,
+    ) -> Vec<BitmapChunk> {
         let mut chunks = Vec::new();
         for page in pages {
-            if self.pages[page] >= at_least {
+            if self.pages.get(page).is_some_and(|&state| state >= at_least) {
                 self.pages[page] = PageState::Clean;
                 chunks.push(self.chunk(page));
             }
@@ -204,13 +208,16 @@ impl Bitmap {
         start.min(self.bits)..end.min(self.bits)
     }
 
-    /// The bits of the blocks that lie completely in a range. The size of the volume in sectors is
-    /// not known here; a range that reaches into the last block is taken to reach its end, as
-    /// requests never end inside it on a volume that is longer.
+    /// The bits of the blocks that lie completely in a range.
     fn contained(&self, sector: Sector, length: SectorCount) -> Range<u64> {
         let start = sector.0.div_ceil(BIT_SECTORS);
-        let end = sector.0.saturating_add(length.0) / BIT_SECTORS;
-        start.min(self.bits)..end.min(self.bits)
+        let end = sector.0.saturating_add(length.0);
+        let end = if end >= self.size.0 {
+            self.bits
+        } else {
+            end / BIT_SECTORS
+        };
+        start.min(end)..end
     }
 
     fn set_bits_in(&mut self, range: Range<u64>) -> u64 {
@@ -261,11 +268,16 @@ impl Bitmap {
 
     /// Clears what lies beyond the last bit.
     fn trim(&mut self) {
-        let used = self.bits % WORD_BITS;
-        if used != 0
-            && let Some(last) = self.words.last_mut()
-        {
-            *last &= (1 << used) - 1;
+        if let Some(last) = self.words.len().checked_sub(1) {
+            self.words[last] &= self.mask_of(last);
+        }
+    }
+
+    /// The bits of a word that belong to the bitmap.
+    const fn mask_of(&self, word: usize) -> u64 {
+        match self.bits % WORD_BITS {
+            used if used != 0 && word + 1 == self.words.len() => (1 << used) - 1,
+            _ => u64::MAX,
         }
     }
 
@@ -293,7 +305,8 @@ impl BitSink for Bitmap {
         let room = self.words.len().saturating_sub(first);
         for (offset, &word) in words.iter().take(room).enumerate() {
             let at = first + offset;
-            self.weight += self.change_word(at, self.words[at] | word, PageState::NeedsWrite);
+            let merged = self.words[at] | word & self.mask_of(at);
+            self.weight += self.change_word(at, merged, PageState::NeedsWrite);
         }
     }
 }
@@ -308,8 +321,8 @@ fn masks(range: Range<u64>) -> impl Iterator<Item = (usize, u64)> {
     };
     words.map(move |word| {
         let base = word * WORD_BITS;
-        let low = u64::MAX << start.saturating_sub(base).min(WORD_BITS - 1);
-        let high = u64::MAX >> (base + WORD_BITS).saturating_sub(end).min(WORD_BITS - 1);
+        let low = u64::MAX << start.saturating_sub(base);
+        let high = u64::MAX >> (base + WORD_BITS).saturating_sub(end);
         (word as usize, low & high)
     })
 }

@@ -59,7 +59,7 @@ pub enum Step {
 
 /// What a resync covers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Extent {
+pub enum SyncExtent {
     /// The blocks of the bitmaps.
     Bitmap,
     /// Everything: all bits are set and written first.
@@ -72,9 +72,9 @@ pub enum Verdict {
     /// No resync: Connected.
     Connected,
     /// WFBitMapS.
-    BecomeSource(Extent),
+    BecomeSource(SyncExtent),
     /// WFBitMapT.
-    BecomeTarget(Extent),
+    BecomeTarget(SyncExtent),
     /// Try to become Secondary, then ask [`decide_after_demotion`].
     Demote,
     /// No common way.
@@ -162,8 +162,8 @@ fn run(inputs: &Inputs, demotion: Option<Demotion>) -> Decision {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Plan {
     Nothing,
-    Source(Extent),
-    Target(Extent),
+    Source(SyncExtent),
+    Target(SyncExtent),
 }
 
 /// A relation that needs a decision.
@@ -234,10 +234,10 @@ impl Course<'_> {
     fn comparable(&mut self, relation: Relation) -> Result<Found, Stop> {
         let plan = match relation {
             Relation::Same => Plan::Nothing,
-            Relation::SourceBitmap => Plan::Source(Extent::Bitmap),
-            Relation::SourceFull => Plan::Source(Extent::Full),
-            Relation::TargetBitmap => Plan::Target(Extent::Bitmap),
-            Relation::TargetFull => Plan::Target(Extent::Full),
+            Relation::SourceBitmap => Plan::Source(SyncExtent::Bitmap),
+            Relation::SourceFull => Plan::Source(SyncExtent::Full),
+            Relation::TargetBitmap => Plan::Target(SyncExtent::Bitmap),
+            Relation::TargetFull => Plan::Target(SyncExtent::Full),
             Relation::SplitBrain => return Ok(Found::SplitBrain),
             Relation::SplitBrainAmbiguous => return Ok(Found::Ambiguous),
             Relation::Unrelated => {
@@ -274,8 +274,10 @@ impl Course<'_> {
         }
         let extent = match found {
             Found::Ambiguous
-            | Found::Plan(Plan::Source(Extent::Full) | Plan::Target(Extent::Full)) => Extent::Full,
-            Found::SplitBrain | Found::Plan(_) => Extent::Bitmap,
+            | Found::Plan(Plan::Source(SyncExtent::Full) | Plan::Target(SyncExtent::Full)) => {
+                SyncExtent::Full
+            }
+            Found::SplitBrain | Found::Plan(_) => SyncExtent::Bitmap,
         };
         let (side, plan) = if own > DiskState::Inconsistent {
             ("source", Plan::Source(extent))
@@ -293,8 +295,8 @@ impl Course<'_> {
     fn resolve(&mut self, found: Found, demotion: Option<Demotion>) -> Result<Plan, Stop> {
         let extent = match found {
             Found::Plan(plan) => return Ok(plan),
-            Found::SplitBrain => Extent::Bitmap,
-            Found::Ambiguous => Extent::Full,
+            Found::SplitBrain => SyncExtent::Bitmap,
+            Found::Ambiguous => SyncExtent::Full,
         };
         self.steps.push(Step::Helper("initial-split-brain"));
         let try_policies = found == Found::SplitBrain || self.inputs.always_asbp == AlwaysAsbp::Yes;
@@ -305,7 +307,7 @@ impl Course<'_> {
                 survivor.word()
             );
             self.log(Level::Warning, text);
-            if extent == Extent::Full {
+            if extent == SyncExtent::Full {
                 let text = "Doing a full sync, since UUIDs where ambiguous.";
                 self.log(Level::Warning, text);
             }
@@ -317,7 +319,7 @@ impl Course<'_> {
                 survivor.word()
             );
             self.log(Level::Warning, text);
-            return Ok(survivor.plan(Extent::Bitmap));
+            return Ok(survivor.plan(SyncExtent::Bitmap));
         }
         let text = "Split-Brain detected but unresolved, dropping connection!";
         self.log(Level::Alert, text);
@@ -415,10 +417,10 @@ impl Course<'_> {
         if !(self.inputs.once | self.inputs.peer_once).contains(tentative) {
             return Ok(());
         }
-        let would = |side: &str, extent: Extent| {
+        let would = |side: &str, extent: SyncExtent| {
             let what = match extent {
-                Extent::Full => "full",
-                Extent::Bitmap => "bit-map based",
+                SyncExtent::Full => "full",
+                SyncExtent::Bitmap => "bit-map based",
             };
             format!("dry-run connect: Would become {side}, doing a {what} resync.")
         };
@@ -437,7 +439,7 @@ impl Course<'_> {
     fn conclude(&mut self, plan: Plan) -> Verdict {
         if matches!(
             plan,
-            Plan::Source(Extent::Full) | Plan::Target(Extent::Full)
+            Plan::Source(SyncExtent::Full) | Plan::Target(SyncExtent::Full)
         ) {
             let text = "Writing the whole bitmap, full sync required after drbd_sync_handshake.";
             self.log(Level::Info, text);
@@ -491,7 +493,7 @@ impl Survivor {
         }
     }
 
-    const fn plan(self, extent: Extent) -> Plan {
+    const fn plan(self, extent: SyncExtent) -> Plan {
         match self {
             Self::Own => Plan::Source(extent),
             Self::Peers => Plan::Target(extent),
