@@ -138,7 +138,7 @@ async fn find_peer(
         log(event);
         Failure::Fatal
     })?;
-    let mut pairing = Pairing::new();
+    let mut pairing = Pairing::default();
     let mut next = Next::Connect;
     loop {
         next = match next {

@@ -94,9 +94,9 @@ pub struct Pairing<S> {
     otherwise: Next,
 }
 
-impl<S> Pairing<S> {
-    /// No sockets yet: begin with [`Next::Connect`].
-    pub const fn new() -> Self {
+/// No sockets yet: begin with [`Next::Connect`].
+impl<S> Default for Pairing<S> {
+    fn default() -> Self {
         Self {
             data: None,
             meta: None,
@@ -104,7 +104,9 @@ impl<S> Pairing<S> {
             otherwise: Next::Connect,
         }
     }
+}
 
+impl<S> Pairing<S> {
     /// What the next outgoing connection will be, and therefore announces to the peer.
     pub const fn wanted(&self) -> Initial {
         match self.data {
@@ -202,7 +204,7 @@ mod tests {
     #[test]
     fn the_usual_outcome_has_one_connection_in_each_direction() {
         // The node whose connect got through first.
-        let mut a = Pairing::new();
+        let mut a = Pairing::default();
         assert_eq!(a.wanted(), Initial::Data);
         assert_eq!(a.connected("data out"), Next::Accept);
         let (event, next) = a.accepted(Some(("meta in", Initial::Meta)), Coin::Heads);
@@ -212,7 +214,7 @@ mod tests {
         assert_eq!(pair.resolve_conflicts, ResolveConflicts::Here);
 
         // Its peer.
-        let mut b = Pairing::new();
+        let mut b = Pairing::default();
         assert_eq!(b.not_connected(), Next::Accept);
         let (event, next) = b.accepted(Some(("data in", Initial::Data)), Coin::Heads);
         assert_eq!((event, next), (None, Next::Connect));
@@ -225,11 +227,11 @@ mod tests {
 
     #[test]
     fn a_peer_behind_a_one_way_firewall_makes_both_connections() {
-        let mut a = Pairing::new();
+        let mut a = Pairing::default();
         a.connected("data out");
         assert_eq!(a.not_accepted(), Next::Connect);
         assert_eq!(a.connected("meta out"), Next::Settle);
-        let mut b = Pairing::new();
+        let mut b = Pairing::default();
         b.accepted(Some(("data in", Initial::Data)), Coin::Heads);
         assert_eq!(b.not_connected(), Next::Accept);
         let (_, next) = b.accepted(Some(("meta in", Initial::Meta)), Coin::Tails);
@@ -243,7 +245,7 @@ mod tests {
     #[test]
     fn a_crossed_socket_replaces_the_own_one_and_the_coin_decides_who_waits() {
         for (coin, expected) in [(Coin::Heads, Next::Accept), (Coin::Tails, Next::Connect)] {
-            let mut pairing = Pairing::new();
+            let mut pairing = Pairing::default();
             pairing.connected("data out");
             let (event, next) = pairing.accepted(Some(("data in", Initial::Data)), coin);
             assert_eq!(event, Some(Event::Crossed(Initial::Data)));
@@ -254,7 +256,7 @@ mod tests {
 
     #[test]
     fn a_stranger_does_not_disturb_what_is_there() {
-        let mut pairing = Pairing::new();
+        let mut pairing = Pairing::default();
         pairing.connected("data out");
         let (event, next) = pairing.accepted(None, Coin::Tails);
         assert_eq!(event, Some(Event::BadInitialPacket));
@@ -264,7 +266,7 @@ mod tests {
 
     #[test]
     fn sockets_that_die_while_settling_are_replaced() {
-        let mut pairing = Pairing::new();
+        let mut pairing = Pairing::default();
         pairing.connected("data out");
         pairing.accepted(Some(("meta in", Initial::Meta)), Coin::Heads);
         let (mut pairing, next) = pairing.settled(|socket| *socket == "meta in").unwrap_err();
@@ -276,7 +278,7 @@ mod tests {
 
     #[test]
     fn an_own_meta_connection_takes_the_decision_back_to_the_peer() {
-        let mut pairing = Pairing::new();
+        let mut pairing = Pairing::default();
         pairing.connected("data out");
         pairing.accepted(Some(("meta in", Initial::Meta)), Coin::Heads);
         let (mut pairing, _) = pairing.settled(|socket| *socket == "data out").unwrap_err();
