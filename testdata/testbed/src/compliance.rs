@@ -15,14 +15,20 @@
 //! 1
 //! ```
 //!
+//! Cases below `live/` need a driver: the genuine programs run on a kernel node then, ours on their
+//! engine. `$PROC` is the file that shows the driver's state.
+//!
 //! An expectation enters a file only by `COMPLIANCE=record`, that is, from the genuine program.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use drbd_demo::f2;
 use drbd_demo::hosts::{Disk, Error, Host, HostSpec, Network};
+use drbd_demo::status::LIVE_FILE;
 use similar::TextDiff;
 
+use crate::kernel_peer::KernelPeer;
 use crate::programs;
 
 /// Whose programs answer.
@@ -32,6 +38,26 @@ pub enum Side {
     Ours,
     /// The genuine ones of the oracle.
     Theirs,
+}
+
+/// What stands behind the programs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Driver {
+    /// Nothing: whatever runs, runs without a driver.
+    None,
+    /// The kernel's module, or our engine.
+    Live,
+}
+
+impl Driver {
+    /// The driver that the case in this file needs.
+    pub fn of(file: &Path) -> Self {
+        if file.components().any(|part| part.as_os_str() == "live") {
+            Self::Live
+        } else {
+            Self::None
+        }
+    }
 }
 
 /// One case.
@@ -115,62 +141,113 @@ impl Answer {
     }
 }
 
-/// A host in which cases run, one after the other.
+/// Where cases run, one after the other.
 pub struct Bench<'net> {
-    host: Host<'net>,
-    side: Side,
+    place: Place<'net>,
 }
 
+enum Place<'net> {
+    /// Our programs, with or without their engine.
+    Ours(Host<'net>),
+    /// The genuine programs in a host without a module.
+    Theirs(Host<'net>),
+    /// The genuine programs on a kernel node.
+    Kernel(KernelPeer),
+}
+
+const DISK_MIB: u64 = 32;
+
+/// A 9.x package serving an 8.4 module says so at every command; a package of the time did not.
+const QUIET: &str = "export DRBD_DONT_WARN_ON_VERSION_MISMATCH=1";
+
+/// Removes every trace of the case before.
+const RESET: &str = "rm -rf /etc/drbd* /var/lib/drbd/* /run/drbd* /run/lock/* /var/run/drbd/* /tmp/*; mkdir -p /run/drbd;";
+
 impl<'net> Bench<'net> {
-    /// A host with the programs of one side.
-    pub fn new(network: &'net Network, side: Side) -> Result<Self, Error> {
-        let programs = match side {
-            Side::Ours => programs::ours(),
-            Side::Theirs => genuine_programs(network)?,
+    /// A place for the cases with this driver, with the programs of one side.
+    pub fn new(network: &'net Network, side: Side, driver: Driver) -> Result<Self, Error> {
+        let host = |programs: PathBuf| {
+            let address = f2::address(f2::FIRST);
+            let disks = [Disk {
+                name: "sdb1",
+                mebibytes: DISK_MIB,
+            }];
+            Host::start(
+                network,
+                &HostSpec {
+                    name: "alpha",
+                    address,
+                    disks: &disks,
+                    programs: &programs,
+                },
+            )
         };
-        let address = std::net::Ipv4Addr::new(192, 168, 0, 21);
-        let disks = [Disk {
-            name: "sdb1",
-            mebibytes: 32,
-        }];
-        let spec = HostSpec {
-            name: "alpha",
-            address,
-            disks: &disks,
-            programs: &programs,
+        let place = match (side, driver) {
+            (Side::Ours, _) => Place::Ours(host(programs::ours())?),
+            (Side::Theirs, Driver::None) => Place::Theirs(host(genuine_programs(network)?)?),
+            (Side::Theirs, Driver::Live) => {
+                let peer = KernelPeer::start(network, f2::FIRST, DISK_MIB)?;
+                peer.run("hostname alpha")?;
+                Place::Kernel(peer)
+            }
         };
-        Ok(Self {
-            host: Host::start(network, &spec)?,
-            side,
-        })
+        Ok(Self { place })
     }
 
-    /// Runs one case in a host without traces of the case before.
+    /// Runs one case in a place without traces of the case before.
     pub fn answer(&self, case: &Case) -> Result<Answer, Error> {
-        self.host.sh(
-            "! test -e /run/drbd/engine.pid || drbdd stop; rm -rf /etc/drbd* /var/lib/drbd/* /run/drbd* /run/lock/*; \
-             mkdir -p /run/drbd; blkdiscard -f -z /dev/sdb1",
-        )?;
+        let reset = match &self.place {
+            Place::Ours(_) => format!(
+                "! test -e /run/drbd/engine.pid || drbdd stop; {RESET} blkdiscard -f -z /dev/sdb1"
+            ),
+            Place::Theirs(_) => format!("{RESET} blkdiscard -f -z /dev/sdb1"),
+            Place::Kernel(_) => {
+                let down = "for r in $(drbdsetup show all 2>/dev/null | sed -n 's/^resource \\(.*\\) {/\\1/p'); do drbdsetup down $r; done";
+                format!(
+                    "{down}; {RESET} dd if=/dev/zero of=/dev/sdb1 bs=1M count={DISK_MIB} 2>/dev/null"
+                )
+            }
+        };
+        self.run(&reset)?;
         for (path, content) in &case.files {
-            self.host.install(path, content, 0o644)?;
+            self.run(&format!(
+                "mkdir -p $(dirname {path}); cat > {path} <<'END-OF-FILE'\n{content}END-OF-FILE"
+            ))?;
         }
-        let output = self.host.try_sh(&case.command)?;
+        let output = match &self.place {
+            Place::Ours(host) | Place::Theirs(host) => {
+                host.try_sh(&format!("PROC={LIVE_FILE}; {}", case.command))?
+            }
+            Place::Kernel(peer) => {
+                peer.try_run(&format!("{QUIET}; PROC=/proc/drbd; {}", case.command))?
+            }
+        };
         let first = match output.first_error() {
             "" => String::new(),
             line => format!("{line}\n"),
         };
-        let names = |text: &str| match self.side {
-            Side::Ours => text.to_owned(),
-            // Since 9.x the 8.4 tools carry their series in their names; their users never typed it.
-            Side::Theirs => text
-                .replace("drbdadm-84", "drbdadm")
-                .replace("drbdsetup-84", "drbdsetup"),
-        };
         Ok(Answer {
-            stdout: names(&output.stdout),
-            stderr: names(&first),
+            stdout: self.usual_names(&output.stdout),
+            stderr: self.usual_names(&first),
             status: format!("{}\n", output.status),
         })
+    }
+
+    fn run(&self, script: &str) -> Result<String, Error> {
+        match &self.place {
+            Place::Ours(host) | Place::Theirs(host) => host.sh(script),
+            Place::Kernel(peer) => peer.run(script),
+        }
+    }
+
+    /// Since 9.x the 8.4 tools carry their series in their names; their users never typed it.
+    fn usual_names(&self, text: &str) -> String {
+        match self.place {
+            Place::Ours(_) => text.to_owned(),
+            Place::Theirs(_) | Place::Kernel(_) => text
+                .replace("drbdadm-84", "drbdadm")
+                .replace("drbdsetup-84", "drbdsetup"),
+        }
     }
 }
 

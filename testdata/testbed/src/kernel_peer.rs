@@ -88,19 +88,28 @@ impl KernelPeer {
         })
     }
 
-    /// Runs a command line of bash in the node; both its streams come back as one.
+    /// Runs a command line of bash in the node, whatever its end.
     pub fn try_run(&self, script: &str) -> Result<Output, Error> {
-        const MARK: &str = "\nkernel-peer-status=";
-        let script = format!(
-            "( {script}\n) </dev/null; echo; echo {}$?",
-            MARK.trim_start()
+        // The node's shell gives one stream: the other and the status follow behind marks.
+        const ERRORS: &str = "kernel-peer-errors=";
+        const STATUS: &str = "kernel-peer-status=";
+        let line = format!(
+            "e=/tmp/errors.$$; ( {script}\n) </dev/null 2>$e; s=$?; echo {ERRORS}; cat $e; rm -f $e; echo {STATUS}$s"
         );
-        let text = succeed(&mut self.script_with("exec", &[&script]))?;
-        let (stdout, status) = text.rsplit_once(MARK).unwrap_or((&text, "255"));
-        Ok(Output {
-            status: status.trim().parse().unwrap_or(255),
-            stdout: stdout.to_owned(),
-            stderr: String::new(),
+        let text = succeed(&mut self.script_with("exec", &[&line]))?;
+        let parts = text.rsplit_once(STATUS).and_then(|(streams, status)| {
+            let (stdout, stderr) = streams.rsplit_once(ERRORS)?;
+            Some(Output {
+                status: status.trim().parse().ok()?,
+                stdout: stdout.to_owned(),
+                stderr: stderr.strip_prefix('\n')?.to_owned(),
+            })
+        });
+        parts.ok_or_else(|| {
+            Error::Wrong(format!(
+                "kernel peer {}: {script}: no end in {text:?}",
+                self.name
+            ))
         })
     }
 

@@ -7,18 +7,21 @@
 use std::fs;
 
 use drbd_demo::f2;
-use testbed::compliance::{Bench, Case, Side, case_files};
+use testbed::compliance::{Bench, Case, Driver, Side, case_files};
 use testbed::repository::relative;
 
 fn asked_for(word: &str) -> bool {
     std::env::var("COMPLIANCE").map_or(word != "record", |asked| asked == word)
 }
 
-fn prove(side: Side) {
+fn prove(side: Side, driver: Driver) {
     let network = f2::network().unwrap();
-    let bench = Bench::new(&network, side).unwrap();
+    let bench = Bench::new(&network, side, driver).unwrap();
     let mut wrong = Vec::new();
-    let files = case_files();
+    let files: Vec<_> = case_files()
+        .into_iter()
+        .filter(|file| Driver::of(file) == driver)
+        .collect();
     assert!(!files.is_empty(), "no cases");
     for file in &files {
         let name = relative(file);
@@ -43,14 +46,28 @@ fn prove(side: Side) {
 #[test]
 fn the_genuine_programs_answer_as_the_cases_say() {
     if asked_for("theirs") {
-        prove(Side::Theirs);
+        prove(Side::Theirs, Driver::None);
+    }
+}
+
+#[test]
+fn the_genuine_programs_on_a_kernel_node_answer_as_the_live_cases_say() {
+    if asked_for("theirs") {
+        prove(Side::Theirs, Driver::Live);
     }
 }
 
 #[test]
 fn our_programs_answer_as_the_cases_say() {
     if asked_for("ours") {
-        prove(Side::Ours);
+        prove(Side::Ours, Driver::None);
+    }
+}
+
+#[test]
+fn our_programs_on_our_engine_answer_as_the_live_cases_say() {
+    if asked_for("ours") {
+        prove(Side::Ours, Driver::Live);
     }
 }
 
@@ -60,10 +77,15 @@ fn cases_are_recorded_from_the_genuine_programs_when_asked_for() {
         return;
     }
     let network = f2::network().unwrap();
-    let bench = Bench::new(&network, Side::Theirs).unwrap();
-    for file in case_files() {
-        let case = Case::parse(&fs::read_to_string(&file).unwrap()).unwrap();
-        let answer = bench.answer(&case).unwrap();
-        fs::write(&file, case.render(&answer)).unwrap();
+    for driver in [Driver::None, Driver::Live] {
+        let bench = Bench::new(&network, Side::Theirs, driver).unwrap();
+        for file in case_files()
+            .into_iter()
+            .filter(|file| Driver::of(file) == driver)
+        {
+            let case = Case::parse(&fs::read_to_string(&file).unwrap()).unwrap();
+            let answer = bench.answer(&case).unwrap();
+            fs::write(&file, case.render(&answer)).unwrap();
+        }
     }
 }
