@@ -1,157 +1,9 @@
-//! Two of us, and hand-written peers that misbehave, over loopback addresses.
-
-use std::future::Future;
-use std::net::{IpAddr, Ipv4Addr};
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex};
+//! Peers that a test writes by hand: what they send is exactly what the test says.
 
 use drbd_wire::{Body, ConnectionFeatures, ProtocolVersion};
 use proptest::prelude::*;
 
 use super::*;
-
-/// An address that no other test of this or another process uses: the whole of 127.0.0.0/8 is
-/// loopback.
-fn address() -> SocketAddr {
-    static NEXT: AtomicU8 = AtomicU8::new(16);
-    let [_, _, high, low] = std::process::id().to_be_bytes();
-    let ip = Ipv4Addr::new(127, NEXT.fetch_add(1, Ordering::Relaxed), high, low);
-    SocketAddr::new(IpAddr::V4(ip), 7788)
-}
-
-fn config(local: SocketAddr, peer: SocketAddr) -> Config {
-    Config {
-        local,
-        peer,
-        versions: VersionRange::DRBD_84,
-        features: Features::all(),
-        auth: None,
-        connect_int: Duration::from_secs(1),
-        ping_timeout: Duration::from_secs(1),
-        socket_check_timeout: Some(Duration::from_millis(20)),
-        send_buffer: None,
-        receive_buffer: None,
-    }
-}
-
-fn auth(secret: &str) -> Option<Auth> {
-    Some(Auth {
-        alg: HmacAlg::Sha256,
-        secret: Secret::new(secret.as_bytes()),
-    })
-}
-
-/// Two configurations that name each other.
-fn neighbours() -> (Config, Config) {
-    let (a, b) = (address(), address());
-    (config(a, b), config(b, a))
-}
-
-/// Runs an establishment and keeps its log.
-async fn observed(config: &Config) -> (Result<Established, Failure>, Vec<String>) {
-    let lines = Arc::new(Mutex::new(Vec::new()));
-    let sink = Arc::clone(&lines);
-    let result = establish(config, move |event| {
-        sink.lock().unwrap().push(event.to_string())
-    })
-    .await;
-    let lines = lines.lock().unwrap().clone();
-    (result, lines)
-}
-
-/// No test may hang.
-async fn in_time<T>(future: impl Future<Output = T>) -> T {
-    timeout(Duration::from_secs(60), future)
-        .await
-        .expect("the establishment never ended")
-}
-
-/// The log without what depends on who was faster.
-fn without_crossings(mut log: Vec<String>) -> Vec<String> {
-    log.retain(|line| !line.ends_with("crossed") && !line.starts_with("Error receiving"));
-    log
-}
-
-#[tokio::test]
-async fn two_nodes_find_each_other_and_agree_who_decides_ties() {
-    let (a, b) = neighbours();
-    let ((a, log), (b, _)) = in_time(async { tokio::join!(observed(&a), observed(&b)) }).await;
-    let (a, b) = (a.unwrap(), b.unwrap());
-    for (own, peer) in [(&a.data, &b.data), (&a.meta, &b.meta)] {
-        assert_eq!(own.local_addr().unwrap(), peer.peer_addr().unwrap());
-        assert_eq!(own.peer_addr().unwrap(), peer.local_addr().unwrap());
-        assert!(own.nodelay().unwrap());
-    }
-    assert_ne!(a.resolve_conflicts, b.resolve_conflicts);
-    let agreed = Agreed {
-        version: ProtocolVersion(101),
-        features: Features::all(),
-    };
-    assert_eq!((a.agreed, b.agreed), (agreed, agreed));
-    assert_eq!(
-        without_crossings(log),
-        [
-            "Handshake successful: Agreed network protocol version 101",
-            "Feature flags enabled on protocol level: 0xf TRIM THIN_RESYNC WRITE_SAME WRITE_ZEROES.",
-        ]
-    );
-}
-
-#[tokio::test]
-async fn nodes_that_share_a_secret_authenticate_each_other() {
-    let (mut a, mut b) = neighbours();
-    a.auth = auth("FooFunFactory");
-    b.auth = auth("FooFunFactory");
-    b.versions.max = ProtocolVersion(95);
-    let ((a, log), (b, _)) = in_time(async { tokio::join!(observed(&a), observed(&b)) }).await;
-    assert_eq!(a.unwrap().agreed.version, ProtocolVersion(95));
-    assert_eq!(b.unwrap().agreed.version, ProtocolVersion(95));
-    assert_eq!(
-        log.last().unwrap(),
-        "Peer authenticated using 32 bytes HMAC"
-    );
-}
-
-#[tokio::test]
-async fn nodes_with_different_secrets_refuse_each_other_for_good() {
-    let (mut a, mut b) = neighbours();
-    a.auth = auth("FooFunFactory");
-    b.auth = auth("BarFunFactory");
-    let outcomes = in_time(async { tokio::join!(observed(&a), observed(&b)) }).await;
-    for (result, log) in [outcomes.0, outcomes.1] {
-        assert_eq!(result.unwrap_err(), Failure::Fatal);
-        let end = &log[log.len() - 2..];
-        assert_eq!(
-            end,
-            [
-                "Authentication of peer failed",
-                "Discarding network configuration."
-            ]
-        );
-    }
-}
-
-#[tokio::test]
-async fn nodes_without_a_common_version_refuse_each_other_for_good() {
-    let (mut a, mut b) = neighbours();
-    a.versions.min = ProtocolVersion(100);
-    b.versions.max = ProtocolVersion(97);
-    let outcomes = in_time(async { tokio::join!(observed(&a), observed(&b)) }).await;
-    let expected = [
-        "I support 100-101, peer supports 86-97",
-        "I support 86-97, peer supports 100-101",
-    ];
-    for ((result, log), dialects) in [outcomes.0, outcomes.1].into_iter().zip(expected) {
-        assert_eq!(result.unwrap_err(), Failure::Fatal);
-        assert_eq!(
-            without_crossings(log),
-            [
-                format!("incompatible DRBD dialects: {dialects}"),
-                "Discarding network configuration.".into(),
-            ]
-        );
-    }
-}
 
 /// A peer whose every step the test decides. It lets the node connect, which makes the data
 /// socket, and itself connects for the meta socket.
@@ -244,159 +96,181 @@ fn packet_100(code: u16, length: u32) -> Vec<u8> {
     bytes
 }
 
+/// One way to misbehave, and what comes of it.
+struct Misbehaviour {
+    /// What the peer sends instead of, or behind, its features.
+    sends: Vec<u8>,
+    /// Whether the node demands authentication.
+    auth: Option<Auth>,
+    failure: Failure,
+    /// The log, without the lines of an agreement.
+    log: &'static [&'static str],
+}
+
+const FAILED: &str = "Authentication of peer failed";
+const AGAIN: &str = "Authentication of peer failed, trying again.";
+const DISCARDING: &str = "Discarding network configuration.";
+const NETWORK: Failure = Failure::Retry(ConnState::NetworkFailure);
+const BROKEN: Failure = Failure::Retry(ConnState::BrokenPipe);
+
+/// Instead of the features.
+fn instead(sends: &[&[u8]], failure: Failure, log: &'static [&'static str]) -> Misbehaviour {
+    Misbehaviour {
+        sends: sends.concat(),
+        auth: None,
+        failure,
+        log,
+    }
+}
+
+/// Where the challenge is due.
+fn behind(sends: &[Vec<u8>], failure: Failure, log: &'static [&'static str]) -> Misbehaviour {
+    Misbehaviour {
+        sends: [features(86, 101), sends.concat()].concat(),
+        auth: auth("FooFunFactory"),
+        failure,
+        log,
+    }
+}
+
 /// Texts and consequences are those of a kernel 8.4.11 node to which the same bytes were sent.
 #[tokio::test]
 async fn a_peer_that_misbehaves_is_answered_as_by_the_kernel() {
-    let network = Failure::Retry(ConnState::NetworkFailure);
-    let broken = Failure::Retry(ConnState::BrokenPipe);
-    let discarding = "Discarding network configuration.";
-    let with_features = |mut rest: Vec<u8>| {
-        let mut bytes = features(86, 101);
-        bytes.append(&mut rest);
-        bytes
-    };
-    let secret = || auth("FooFunFactory");
-    let other_command = [&[0x83, 0x74, 0x02, 0x67, 0, 0x0b, 0, 72][..], &[0; 72]].concat();
-    let short_features = [&[0x83, 0x74, 0x02, 0x67, 0xff, 0xfe, 0, 70][..], &[0; 70]].concat();
-    let cases: Vec<(Vec<u8>, Option<Auth>, Failure, Vec<&str>)> = vec![
-        (
-            other_command,
-            None,
+    let challenge = || packet_100(0x10, 64);
+    let cases = [
+        instead(
+            &[&[0x83, 0x74, 0x02, 0x67, 0, 0x0b, 0, 72], &[0; 72]],
             Failure::Fatal,
-            vec![
+            &[
                 "expected ConnectionFeatures packet, received: ReportProtocol (0x000b)",
-                discarding,
+                DISCARDING,
             ],
         ),
-        (
-            short_features,
-            None,
+        instead(
+            &[&[0x83, 0x74, 0x02, 0x67, 0xff, 0xfe, 0, 70], &[0; 70]],
             Failure::Fatal,
-            vec![
+            &[
                 "expected ConnectionFeatures length: 72, received: 70",
-                discarding,
+                DISCARDING,
             ],
         ),
-        (
-            vec![0x11, 0x22, 0x33, 0x44, 0xff, 0xfe, 0, 72],
-            None,
-            network,
-            vec!["Wrong magic value 0x11223344 in protocol version 80"],
+        instead(
+            &[&[0x11, 0x22, 0x33, 0x44, 0xff, 0xfe, 0, 72]],
+            NETWORK,
+            &["Wrong magic value 0x11223344 in protocol version 80"],
         ),
-        (
-            features(102, 110),
-            None,
+        instead(
+            &[&features(102, 110)],
             Failure::Fatal,
-            vec![
+            &[
                 "incompatible DRBD dialects: I support 86-101, peer supports 102-110",
-                discarding,
+                DISCARDING,
             ],
         ),
-        (
-            vec![],
-            None,
-            broken,
-            vec!["sock was shut down by peer", "short read (expected size 8)"],
+        instead(
+            &[],
+            BROKEN,
+            &["sock was shut down by peer", "short read (expected size 8)"],
         ),
-        (
-            with_features(packet_100(0x10, 32)),
-            secret(),
+        behind(
+            &[packet_100(0x10, 32)],
             Failure::Fatal,
-            vec![
-                "AuthChallenge payload too small.",
-                "Authentication of peer failed",
-                discarding,
-            ],
+            &["AuthChallenge payload too small.", FAILED, DISCARDING],
         ),
-        (
-            with_features(packet_100(0x10, 200)),
-            secret(),
+        behind(
+            &[packet_100(0x10, 200)],
             Failure::Fatal,
-            vec![
+            &[
                 "expected AuthChallenge payload too big.",
-                "Authentication of peer failed",
-                discarding,
+                FAILED,
+                DISCARDING,
             ],
         ),
-        (
-            with_features(packet_100(0x77, 64)),
-            secret(),
+        behind(
+            &[packet_100(0x77, 64)],
             Failure::Fatal,
-            vec![
+            &[
                 "expected AuthChallenge packet, received: Unknown (0x0077)",
-                "Authentication of peer failed",
-                discarding,
+                FAILED,
+                DISCARDING,
             ],
         ),
-        (
-            with_features(packet_100(0x0b, 25)),
-            secret(),
+        behind(
+            &[packet_100(0x0b, 25)],
             Failure::Fatal,
-            vec![
+            &[
                 "expected AuthChallenge packet, received: ReportProtocol (0x000b)",
-                "Authentication of peer failed",
-                discarding,
+                FAILED,
+                DISCARDING,
             ],
         ),
-        (
-            with_features([packet_100(0x10, 64), packet_100(0x11, 32)].concat()),
-            secret(),
+        behind(
+            &[challenge(), packet_100(0x11, 32)],
             Failure::Fatal,
-            vec!["Authentication of peer failed", discarding],
+            &[FAILED, DISCARDING],
         ),
-        (
-            with_features([packet_100(0x10, 64), packet_100(0x13, 0)].concat()),
-            secret(),
-            network,
-            vec![
+        behind(
+            &[challenge(), packet_100(0x13, 0)],
+            NETWORK,
+            &[
                 "expected AuthResponse packet, received: Ping (0x0013)",
-                "Authentication of peer failed, trying again.",
+                AGAIN,
             ],
         ),
-        (
-            with_features([packet_100(0x10, 64), packet_100(0x11, 19)].concat()),
-            secret(),
-            network,
-            vec![
-                "expected AuthResponse payload of wrong size",
-                "Authentication of peer failed, trying again.",
-            ],
+        behind(
+            &[challenge(), packet_100(0x11, 19)],
+            NETWORK,
+            &["expected AuthResponse payload of wrong size", AGAIN],
         ),
-        (
-            with_features(
-                [
-                    packet_100(0x10, 64),
-                    vec![0x83, 0x74, 0x02, 0x67],
-                    vec![0; 12],
-                ]
-                .concat(),
-            ),
-            secret(),
-            network,
-            vec![
+        behind(
+            &[challenge(), vec![0x83, 0x74, 0x02, 0x67], vec![0; 12]],
+            NETWORK,
+            &[
                 "Wrong magic value 0x83740267 in protocol version 101",
-                "Authentication of peer failed, trying again.",
+                AGAIN,
             ],
         ),
-        (
-            with_features(vec![]),
-            secret(),
-            broken,
-            vec![
+        behind(
+            &[],
+            BROKEN,
+            &[
                 "sock was shut down by peer",
                 "short read (expected size 16)",
-                "Authentication of peer failed, trying again.",
+                AGAIN,
             ],
         ),
     ];
-    for (bytes, auth, failure, expected) in cases {
-        let (result, mut log) = answer_to(&bytes, auth).await;
+    for case in cases {
+        let (result, mut log) = answer_to(&case.sends, case.auth).await;
         log.retain(|line| {
             !line.starts_with("Handshake succ") && !line.starts_with("Feature flags")
         });
-        assert_eq!(log, expected);
-        assert_eq!(result.unwrap_err(), failure, "{expected:?}");
+        assert_eq!(log, case.log);
+        assert_eq!(result.unwrap_err(), case.failure, "{log:?}");
     }
+}
+
+/// Playing our challenge back would let a peer without the secret use us as an oracle.
+#[tokio::test]
+async fn our_own_challenge_played_back_is_refused() {
+    let (mut node, _) = neighbours();
+    node.auth = auth("FooFunFactory");
+    let peer = FakePeer::of(&node).await;
+    let conversation = async {
+        let (mut data, meta) = peer.pair().await;
+        data.write_all(&features(86, 101)).await.unwrap();
+        let mut sent = [0; 80 + 16 + 64];
+        data.read_exact(&mut sent).await.unwrap();
+        data.write_all(&sent[80..]).await.unwrap();
+        (data, meta)
+    };
+    let ((result, log), _sockets) =
+        in_time(async { tokio::join!(observed(&node), conversation) }).await;
+    assert_eq!(result.unwrap_err(), Failure::Fatal);
+    assert_eq!(
+        log[2..],
+        ["Peer presented the same challenge!", FAILED, DISCARDING]
+    );
 }
 
 #[tokio::test]
@@ -514,20 +388,6 @@ async fn dropping_the_attempt_closes_everything() {
     assert_eq!(in_time(data.read(&mut [0])).await.unwrap(), 0);
     let refused = TcpStream::connect(node.local).await.unwrap_err();
     assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
-}
-
-#[tokio::test]
-async fn socket_buffers_have_the_configured_size() {
-    let (mut a, b) = neighbours();
-    a.send_buffer = NonZeroU32::new(65536);
-    a.receive_buffer = NonZeroU32::new(32768);
-    let ((a, _), (_b, _)) = in_time(async { tokio::join!(observed(&a), observed(&b)) }).await;
-    let a = a.unwrap();
-    for socket in [&a.data, &a.meta] {
-        let socket = socket2::SockRef::from(socket);
-        assert_eq!(socket.send_buffer_size().unwrap(), 65536);
-        assert_eq!(socket.recv_buffer_size().unwrap(), 32768);
-    }
 }
 
 proptest! {
