@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use drbd_types::{ConnState, DiskState, Minor, Protocol, Role, StateMask, StateOutcome, VolumeNr};
 
+use crate::activity_log::Resized;
 use crate::change::{Asked, Check};
 use crate::config::{DiskConf, NetConf};
 use crate::effect::{Effect, LinkDelay, Outcome, Refusal};
@@ -19,10 +20,18 @@ use crate::volume::{Mark, Volume};
 #[derive(Clone, Debug)]
 pub(crate) enum Job {
     Promote(Promotion),
-    Detach { ticket: Ticket, volume: VolumeNr },
-    Disconnect { ticket: Ticket, step: DisconnectStep },
+    Detach {
+        ticket: Ticket,
+        volume: VolumeNr,
+    },
+    Disconnect {
+        ticket: Ticket,
+        step: DisconnectStep,
+    },
     /// A plain cluster-wide change: the outcome is the answer.
-    Plain { ticket: Ticket },
+    Plain {
+        ticket: Ticket,
+    },
 }
 
 /// How far a graceful disconnect has come (spec 60 section 9.3).
@@ -71,7 +80,9 @@ impl<B: Payload> Resource<B> {
                 let outcome = self.net_options(options);
                 return self.reply(ticket, outcome);
             }
-            Admin::Disconnect { force } => return self.disconnect(ticket, *force, DisconnectStep::Plain),
+            Admin::Disconnect { force } => {
+                return self.disconnect(ticket, *force, DisconnectStep::Plain);
+            }
             Admin::DeleteVolume { volume }
             | Admin::Attach { volume, .. }
             | Admin::Detach { volume, .. }
@@ -99,16 +110,24 @@ impl<B: Payload> Resource<B> {
                 let outcome = self.delete_volume(v);
                 self.reply(ticket, outcome);
             }
-            Admin::Attach { image, options, volume } => {
+            Admin::Attach {
+                image,
+                options,
+                volume,
+            } => {
                 if let Some(image) = self.attach(ticket, v, image, options) {
-                    self.wait(ticket, Waiting::Request(Admin::Attach { volume, image, options }));
+                    self.wait(
+                        ticket,
+                        Waiting::Request(Admin::Attach {
+                            volume,
+                            image,
+                            options,
+                        }),
+                    );
                 }
             }
             Admin::Detach { force, .. } => self.detach(ticket, v, force),
-            Admin::DiskOptions { options, .. } => {
-                let outcome = self.disk_options(v, options);
-                self.reply(ticket, outcome);
-            }
+            Admin::DiskOptions { options, .. } => self.disk_options(ticket, v, options),
             Admin::Primary { force, .. } => self.promote(ticket, v, force),
             Admin::Secondary { held, .. } => self.demote(ticket, v, held),
             Admin::Invalidate { .. } => self.invalidate(ticket, v),
@@ -130,7 +149,10 @@ impl<B: Payload> Resource<B> {
                 self.reply(ticket, outcome);
             }
             Admin::Outdate { .. } => {
-                let mask = StateMask { disk: Some(DiskState::Outdated), ..StateMask::NOTHING };
+                let mask = StateMask {
+                    disk: Some(DiskState::Outdated),
+                    ..StateMask::NOTHING
+                };
                 let outcome = self.change(v, mask, Check::Soft);
                 self.reply(ticket, Outcome::State(outcome));
             }
@@ -223,7 +245,10 @@ impl<B: Payload> Resource<B> {
             volume.counters.net_send = Default::default();
             volume.counters.net_receive = Default::default();
         }
-        let mask = StateMask { conn: Some(ConnState::Unconnected), ..StateMask::NOTHING };
+        let mask = StateMask {
+            conn: Some(ConnState::Unconnected),
+            ..StateMask::NOTHING
+        };
         let outcome = self.change_connection(mask, Check::Soft);
         if outcome.is_success() {
             self.run_worker();
@@ -235,8 +260,9 @@ impl<B: Payload> Resource<B> {
     }
 
     fn net_conf_refusal(&self, options: &NetConf, once: ConnectOnce) -> Option<Refusal> {
-        let both_primary =
-            |volume: &Volume<B>| volume.state.role == Role::Primary && volume.state.peer == Role::Primary;
+        let both_primary = |volume: &Volume<B>| {
+            volume.state.role == Role::Primary && volume.state.peer == Role::Primary
+        };
         if options.two_primaries == TwoPrimaries::Refused && self.volumes.iter().any(both_primary) {
             return Some(Refusal::NeedAllowTwoPrimaries);
         }
@@ -280,7 +306,10 @@ impl<B: Payload> Resource<B> {
             self.leave(ConnState::Disconnecting, StateMask::NOTHING, Check::Hard);
             return self.reply(ticket, Outcome::Done);
         }
-        let mask = StateMask { conn: Some(ConnState::Disconnecting), ..step.extra() };
+        let mask = StateMask {
+            conn: Some(ConnState::Disconnecting),
+            ..step.extra()
+        };
         let asked = self.request_connection_change(mask, Job::Disconnect { ticket, step });
         if let Asked::Done(outcome) = asked {
             self.disconnect_answered(ticket, step, outcome);
@@ -308,11 +337,17 @@ impl<B: Payload> Resource<B> {
                 };
                 self.disconnect(ticket, Force::No, next);
             }
-            (StateOutcome::IsDiskless | StateOutcome::LowerThanOutdated, DisconnectStep::OutdateSelf) => {
+            (
+                StateOutcome::IsDiskless | StateOutcome::LowerThanOutdated,
+                DisconnectStep::OutdateSelf,
+            ) => {
                 self.disconnect(ticket, Force::Yes, step);
             }
             (StateOutcome::InTransientState, _) => {
-                self.wait(ticket, Waiting::Request(Admin::Disconnect { force: Force::No }));
+                self.wait(
+                    ticket,
+                    Waiting::Request(Admin::Disconnect { force: Force::No }),
+                );
             }
             (other, _) => self.reply(ticket, Outcome::State(other)),
         }
@@ -325,8 +360,14 @@ impl<B: Payload> Resource<B> {
             return self.reply(ticket, Outcome::State(StateOutcome::DeviceInUse));
         }
         let busy = self.volumes[v].counters.application > 0;
-        let mask = StateMask { role: Some(Role::Secondary), ..StateMask::NOTHING };
-        let request = Admin::Secondary { volume: self.volumes[v].nr, held };
+        let mask = StateMask {
+            role: Some(Role::Secondary),
+            ..StateMask::NOTHING
+        };
+        let request = Admin::Secondary {
+            volume: self.volumes[v].nr,
+            held,
+        };
         if busy && self.state(v).role == Role::Primary {
             // Requests that are still on their way belong to an open device.
             return self.reply(ticket, Outcome::State(StateOutcome::DeviceInUse));
@@ -348,14 +389,24 @@ impl<B: Payload> Resource<B> {
             return self.reply(ticket, Outcome::Refused(Refusal::NoDisk));
         }
         if state.conn == ConnState::StandAlone && state.role == Role::Secondary {
-            let mask = StateMask { disk: Some(DiskState::Inconsistent), ..StateMask::NOTHING };
+            let mask = StateMask {
+                disk: Some(DiskState::Inconsistent),
+                ..StateMask::NOTHING
+            };
             let outcome = self.change(v, mask, Check::Soft);
             if outcome.is_success() {
                 self.set_all_out_of_sync(v);
             }
             return self.reply(ticket, Outcome::State(outcome));
         }
-        self.start_full_sync(ticket, v, ConnState::StartingSyncT, Admin::Invalidate { volume: self.volumes[v].nr });
+        self.start_full_sync(
+            ticket,
+            v,
+            ConnState::StartingSyncT,
+            Admin::Invalidate {
+                volume: self.volumes[v].nr,
+            },
+        );
     }
 
     fn invalidate_remote(&mut self, ticket: Ticket, v: usize) {
@@ -364,7 +415,10 @@ impl<B: Payload> Resource<B> {
             return self.reply(ticket, Outcome::Refused(Refusal::NoDisk));
         }
         if state.conn == ConnState::StandAlone && state.role == Role::Primary {
-            let mask = StateMask { pdsk: Some(DiskState::Inconsistent), ..StateMask::NOTHING };
+            let mask = StateMask {
+                pdsk: Some(DiskState::Inconsistent),
+                ..StateMask::NOTHING
+            };
             let outcome = self.change(v, mask, Check::Soft);
             if outcome.is_success() {
                 self.set_all_out_of_sync(v);
@@ -372,21 +426,31 @@ impl<B: Payload> Resource<B> {
             }
             return self.reply(ticket, Outcome::State(outcome));
         }
-        let request = Admin::InvalidateRemote { volume: self.volumes[v].nr };
+        let request = Admin::InvalidateRemote {
+            volume: self.volumes[v].nr,
+        };
         self.start_full_sync(ticket, v, ConnState::StartingSyncS, request);
     }
 
     fn start_full_sync(&mut self, ticket: Ticket, v: usize, conn: ConnState, request: Admin) {
-        let mask = StateMask { conn: Some(conn), ..StateMask::NOTHING };
+        let mask = StateMask {
+            conn: Some(conn),
+            ..StateMask::NOTHING
+        };
         match self.request_change(v, mask, Check::Soft, Job::Plain { ticket }) {
             Asked::Waiting => {}
-            Asked::Done(StateOutcome::InTransientState) => self.wait(ticket, Waiting::Request(request)),
+            Asked::Done(StateOutcome::InTransientState) => {
+                self.wait(ticket, Waiting::Request(request))
+            }
             Asked::Done(outcome) => self.reply(ticket, Outcome::State(outcome)),
         }
     }
 
     fn pause_sync(&mut self, v: usize) -> Outcome {
-        let mask = StateMask { user_isp: Some(true), ..StateMask::NOTHING };
+        let mask = StateMask {
+            user_isp: Some(true),
+            ..StateMask::NOTHING
+        };
         match self.change(v, mask, Check::Soft) {
             StateOutcome::NothingToDo => Outcome::Refused(Refusal::PauseAlreadySet),
             _ => Outcome::Done,
@@ -394,7 +458,10 @@ impl<B: Payload> Resource<B> {
     }
 
     fn resume_sync(&mut self, v: usize) -> Outcome {
-        let mask = StateMask { user_isp: Some(false), ..StateMask::NOTHING };
+        let mask = StateMask {
+            user_isp: Some(false),
+            ..StateMask::NOTHING
+        };
         if self.change(v, mask, Check::Soft) != StateOutcome::NothingToDo {
             return Outcome::Done;
         }
@@ -408,7 +475,14 @@ impl<B: Payload> Resource<B> {
     }
 
     fn suspend_io(&mut self, v: usize) -> Outcome {
-        let outcome = self.change(v, StateMask { susp: Some(true), ..StateMask::NOTHING }, Check::Soft);
+        let outcome = self.change(
+            v,
+            StateMask {
+                susp: Some(true),
+                ..StateMask::NOTHING
+            },
+            Check::Soft,
+        );
         self.mirror_suspension(v);
         Outcome::State(outcome)
     }
@@ -445,20 +519,30 @@ impl<B: Payload> Resource<B> {
         }
     }
 
-    fn disk_options(&mut self, v: usize, options: DiskConf) -> Outcome {
-        let volume = &mut self.volumes[v];
-        let Some(disk) = volume.disk.as_mut() else { return Outcome::Refused(Refusal::NoDisk) };
+    fn disk_options(&mut self, ticket: Ticket, v: usize, options: DiskConf) {
+        let Some(disk) = self.volumes[v].disk.as_ref() else {
+            return self.reply(ticket, Outcome::Refused(Refusal::NoDisk));
+        };
+        let old = disk.conf;
         let al_extents = options.al_extents.clamp(67, disk.al_slots_max.max(67));
-        let size = disk.conf.size;
-        let resized = al_extents != disk.conf.al_extents;
-        disk.conf = DiskConf { al_extents, size, c_plan_ahead: options.c_plan_ahead.min(300), ..options };
-        if resized {
-            self.resize_activity_log(v, al_extents);
+        if al_extents != old.al_extents && self.resize_activity_log(v, al_extents) == Resized::InUse
+        {
+            let info = Self::info("Try again without changing current al-extents setting");
+            return self.reply_with(ticket, Outcome::Refused(Refusal::OutOfMemory), info);
+        }
+        if let Some(disk) = self.volumes[v].disk.as_mut() {
+            let c_plan_ahead = options.c_plan_ahead.min(300);
+            disk.conf = DiskConf {
+                al_extents,
+                size: old.size,
+                c_plan_ahead,
+                ..options
+            };
         }
         if self.state(v).conn >= ConnState::Connected {
             self.send_sync_param(v);
         }
-        Outcome::Done
+        self.reply(ticket, Outcome::Done);
     }
 
     fn new_current_uuid(&mut self, v: usize, bitmap: ClearBitmap) -> Outcome {
@@ -466,8 +550,10 @@ impl<B: Payload> Resource<B> {
             return Outcome::Refused(Refusal::NoDisk);
         }
         let state = self.state(v);
-        let just_created =
-            self.volumes[v].disk.as_ref().is_some_and(|d| d.uuids.current == drbd_types::uuid::JUST_CREATED);
+        let just_created = self.volumes[v]
+            .disk
+            .as_ref()
+            .is_some_and(|d| d.uuids.current == drbd_types::uuid::JUST_CREATED);
         let skip =
             state.conn == ConnState::Connected && just_created && bitmap == ClearBitmap::Clear;
         if skip {
@@ -489,8 +575,14 @@ impl DisconnectStep {
     fn extra(self) -> StateMask {
         match self {
             Self::Plain => StateMask::NOTHING,
-            Self::OutdatePeer => StateMask { pdsk: Some(DiskState::Outdated), ..StateMask::NOTHING },
-            Self::OutdateSelf => StateMask { disk: Some(DiskState::Outdated), ..StateMask::NOTHING },
+            Self::OutdatePeer => StateMask {
+                pdsk: Some(DiskState::Outdated),
+                ..StateMask::NOTHING
+            },
+            Self::OutdateSelf => StateMask {
+                disk: Some(DiskState::Outdated),
+                ..StateMask::NOTHING
+            },
         }
     }
 }

@@ -39,26 +39,43 @@ impl<B: Payload> Resource<B> {
         }
         if lost_all_data(new) && !lost_all_data(old) {
             let minor = self.volumes[v].minor;
-            self.run_helper(HelperPurpose::Notify, "pri-on-incon-degr", HelperSubject::Minor(minor));
+            self.run_helper(
+                HelperPurpose::Notify,
+                "pri-on-incon-degr",
+                HelperSubject::Minor(minor),
+            );
         }
         self.thaw_without_data(v, old, new);
         self.thaw_after_reconnect(v, new);
-        if entered(old, new, &[ConnState::SyncSource, ConnState::PausedSyncS]) && old.conn < ConnState::SyncSource {
+        if entered(old, new, &[ConnState::SyncSource, ConnState::PausedSyncS])
+            && old.conn < ConnState::SyncSource
+        {
             self.send_sync_uuid(v);
         }
-        if old.pdsk == DiskState::Diskless && new.pdsk > DiskState::Diskless && new.pdsk != DiskState::DUnknown {
+        if old.pdsk == DiskState::Diskless
+            && new.pdsk > DiskState::Diskless
+            && new.pdsk != DiskState::DUnknown
+        {
             self.send_uuids(v, UuidFlags::empty());
             self.send_state(v);
         }
-        if entered(old, new, &[ConnState::WfBitMapS]) && self.state(v).conn == ConnState::WfBitMapS {
+        if entered(old, new, &[ConnState::WfBitMapS]) && self.state(v).conn == ConnState::WfBitMapS
+        {
             self.begin_bitmap_transfer(v);
         }
         self.note_lost_peer_data(v, old, new);
-        if old.role == Role::Primary && new.role == Role::Secondary && self.state(v).conn <= ConnState::Connected {
+        if old.role == Role::Primary
+            && new.role == Role::Secondary
+            && self.state(v).conn <= ConnState::Connected
+        {
             self.write_dirty_bitmap(v);
         }
         self.report_changes(v, old, new);
-        if entered(old, new, &[ConnState::StartingSyncT, ConnState::StartingSyncS]) {
+        if entered(
+            old,
+            new,
+            &[ConnState::StartingSyncT, ConnState::StartingSyncS],
+        ) {
             self.prepare_full_sync(v);
         }
         self.after_disk_change(v, old, new);
@@ -78,21 +95,32 @@ impl<B: Payload> Resource<B> {
             if connected {
                 self.resend_transfer_log();
             }
-            let mask = StateMask { susp_nod: Some(false), ..StateMask::NOTHING };
+            let mask = StateMask {
+                susp_nod: Some(false),
+                ..StateMask::NOTHING
+            };
             self.change(v, mask, Check::Hard);
             self.release_held();
         }
     }
 
     fn thaw_after_reconnect(&mut self, v: usize, new: State) {
-        if !new.susp_fen || !self.volumes.iter().all(|volume| volume.state.conn >= ConnState::Connected) {
+        if !new.susp_fen
+            || !self
+                .volumes
+                .iter()
+                .all(|volume| volume.state.conn >= ConnState::Connected)
+        {
             return;
         }
         for volume in &mut self.volumes {
             volume.marks.remove(Mark::NEW_CUR_UUID);
         }
         self.resend_transfer_log();
-        let mask = StateMask { susp_fen: Some(false), ..StateMask::NOTHING };
+        let mask = StateMask {
+            susp_fen: Some(false),
+            ..StateMask::NOTHING
+        };
         self.change(v, mask, Check::Hard);
         self.release_held();
     }
@@ -104,7 +132,10 @@ impl<B: Payload> Resource<B> {
         let has_not = new.pdsk < DiskState::Inconsistent
             || matches!(new.pdsk, DiskState::DUnknown | DiskState::Outdated);
         let confirmed = old.pdsk == DiskState::DUnknown
-            && matches!(new.pdsk, DiskState::Diskless | DiskState::Failed | DiskState::Outdated);
+            && matches!(
+                new.pdsk,
+                DiskState::Diskless | DiskState::Failed | DiskState::Outdated
+            );
         if ((had && has_not) || confirmed) && self.owes_generation_before(v, old) {
             if self.state(v).suspended() {
                 self.volumes[v].marks |= Mark::NEW_CUR_UUID;
@@ -133,7 +164,10 @@ impl<B: Payload> Resource<B> {
         let volume = &self.volumes[v];
         (state.role == Role::Primary || peer_primary)
             && state.disk >= DiskState::UpToDate
-            && volume.disk.as_ref().is_some_and(|disk| disk.uuids.bitmap.is_empty())
+            && volume
+                .disk
+                .as_ref()
+                .is_some_and(|disk| disk.uuids.bitmap.is_empty())
     }
 
     /// ReportState and its companions, wherever the peer has to learn of a change.
@@ -149,7 +183,9 @@ impl<B: Payload> Resource<B> {
         if new.conn < ConnState::Connected {
             return;
         }
-        if old.conn >= ConnState::Connected && (old.aftr_isp != new.aftr_isp || old.user_isp != new.user_isp) {
+        if old.conn >= ConnState::Connected
+            && (old.aftr_isp != new.aftr_isp || old.user_isp != new.user_isp)
+        {
             self.send_state(v);
         }
         if old.conn == ConnState::WfReportParams {

@@ -2,7 +2,9 @@
 
 use alloc::boxed::Box;
 
-use drbd_types::{ConnState, DiskState, MdFlags, Role, SectorCount, StateMask, StateOutcome, VolumeNr};
+use drbd_types::{
+    ConnState, DiskState, MdFlags, Role, SectorCount, StateMask, StateOutcome, VolumeNr,
+};
 
 use crate::activity_log::ActivityLog;
 use crate::admin::{Job, Waiting};
@@ -40,7 +42,10 @@ impl<B: Payload> Resource<B> {
             self.refuse_attach(ticket, v, Outcome::Refused(refusal));
             return None;
         }
-        let attaching = StateMask { disk: Some(DiskState::Attaching), ..StateMask::NOTHING };
+        let attaching = StateMask {
+            disk: Some(DiskState::Attaching),
+            ..StateMask::NOTHING
+        };
         match self.change(v, attaching, Check::Soft) {
             StateOutcome::InTransientState => return Some(image),
             outcome if !outcome.is_success() => {
@@ -49,7 +54,9 @@ impl<B: Payload> Resource<B> {
             }
             _ => {}
         }
-        self.volumes[v].marks.remove(Mark::WAS_IO_ERROR | Mark::WAS_READ_ERROR | Mark::GOING_DISKLESS);
+        self.volumes[v]
+            .marks
+            .remove(Mark::WAS_IO_ERROR | Mark::WAS_READ_ERROR | Mark::GOING_DISKLESS);
         match self.attach_size(v, &image, &options) {
             Err((refusal, info)) => {
                 self.force_diskless(v);
@@ -66,10 +73,19 @@ impl<B: Payload> Resource<B> {
         self.reply(ticket, outcome);
     }
 
-    fn attach_refusal(&mut self, v: usize, image: &DiskImage, options: &DiskConf) -> Option<Refusal> {
+    fn attach_refusal(
+        &mut self,
+        v: usize,
+        image: &DiskImage,
+        options: &DiskConf,
+    ) -> Option<Refusal> {
         let volume = &self.volumes[v];
         let usable = image.capacity.min(image.bitmap_capacity);
-        let protocol_a = self.conn.net.as_ref().is_some_and(|net| net.protocol == drbd_types::Protocol::A);
+        let protocol_a = self
+            .conn
+            .net
+            .as_ref()
+            .is_some_and(|net| net.protocol == drbd_types::Protocol::A);
         if options.fencing == Fencing::ResourceAndStonith && protocol_a {
             return Some(Refusal::StonithAndProtocolA);
         }
@@ -83,8 +99,10 @@ impl<B: Payload> Resource<B> {
             && primary
             && !volume.exposed_uuid.same_generation(image.uuids.current)
         {
-            let text =
-                alloc::format!("Can only attach to data with current UUID={}", volume.exposed_uuid);
+            let text = alloc::format!(
+                "Can only attach to data with current UUID={}",
+                volume.exposed_uuid
+            );
             self.log_volume(v, Level::Error, text);
             return Some(Refusal::DataNotCurrent);
         }
@@ -106,10 +124,16 @@ impl<B: Payload> Resource<B> {
         });
         if new < image.last_agreed && image.flags.contains(MdFlags::CONSISTENT) {
             if options.size != SectorCount(0) && new == options.size {
-                let text = alloc::format!("truncating a consistent device during attach ({new} < {})", image.last_agreed);
+                let text = alloc::format!(
+                    "truncating a consistent device during attach ({new} < {})",
+                    image.last_agreed
+                );
                 self.log_volume(v, Level::Warning, text);
             } else {
-                let text = alloc::format!("refusing to truncate a consistent device ({new} < {})", image.last_agreed);
+                let text = alloc::format!(
+                    "refusing to truncate a consistent device ({new} < {})",
+                    image.last_agreed
+                );
                 self.log_volume(v, Level::Error, text);
                 let info = alloc::format!(
                     "To-be-attached device has last effective > current size, and is consistent\n({} > {new} sectors). Refusing to attach.",
@@ -121,10 +145,20 @@ impl<B: Payload> Resource<B> {
         if new.0 == 0 {
             return Err((Refusal::NoMemory, alloc::string::String::new()));
         }
-        Ok(NewSize { size: new, initialise: new != image.last_agreed })
+        Ok(NewSize {
+            size: new,
+            initialise: new != image.last_agreed,
+        })
     }
 
-    fn adopt_disk(&mut self, ticket: Ticket, v: usize, image: DiskImage, options: DiskConf, new: &NewSize) {
+    fn adopt_disk(
+        &mut self,
+        ticket: Ticket,
+        v: usize,
+        image: DiskImage,
+        options: DiskConf,
+        new: &NewSize,
+    ) {
         let conf = DiskConf {
             al_extents: options.al_extents.clamp(67, image.al_slots_max.max(67)),
             c_plan_ahead: options.c_plan_ahead.min(300),
@@ -152,11 +186,17 @@ impl<B: Payload> Resource<B> {
             references: 0,
         });
         let word = self.write_ordering().word();
-        self.log_resource(Level::Info, alloc::format!("Method to ensure write ordering: {word}"));
+        self.log_resource(
+            Level::Info,
+            alloc::format!("Method to ensure write ordering: {word}"),
+        );
         self.note_crash(v, image.flags);
         self.volumes[v].marks.set(Mark::RESYNC_AFTER_NEG, grown);
         let disk_writes = self.volumes[v].counters.application;
-        self.volumes[v].counters = crate::status::Counters { application: disk_writes, ..Default::default() };
+        self.volumes[v].counters = crate::status::Counters {
+            application: disk_writes,
+            ..Default::default()
+        };
         self.take_size(v, new.size);
         if new.initialise {
             self.initialise_meta_data(v);
@@ -187,7 +227,11 @@ impl<B: Payload> Resource<B> {
         let bits = new.bits();
         let words = bits.div_ceil(64);
         let pages = (words * 8).div_ceil(4096);
-        self.log_volume(v, Level::Info, alloc::format!("drbd_bm_resize called with capacity == {new}"));
+        self.log_volume(
+            v,
+            Level::Info,
+            alloc::format!("drbd_bm_resize called with capacity == {new}"),
+        );
         let text = alloc::format!("resync bitmap: bits={bits} words={words} pages={pages}");
         self.log_volume(v, Level::Info, text);
         let text = alloc::format!("size = {} ({} KB)", size::human_kib(new.kib()), new.kib());
@@ -199,7 +243,9 @@ impl<B: Payload> Resource<B> {
     /// A first attach, or another size: until bitmap and log are written, a crash means full sync
     /// (spec 60 section 5.2).
     pub(crate) fn initialise_meta_data(&mut self, v: usize) {
-        let Some(disk) = self.volumes[v].disk.as_mut() else { return };
+        let Some(disk) = self.volumes[v].disk.as_mut() else {
+            return;
+        };
         let flags = disk.flags;
         disk.flags |= MdFlags::FULL_SYNC | MdFlags::AL_DISABLED;
         self.write_superblock(v);
@@ -216,14 +262,23 @@ impl<B: Payload> Resource<B> {
     fn decide_bitmap(&mut self, v: usize, flags: MdFlags) {
         let crashed = self.volumes[v].marks.contains(Mark::CRASHED_PRIMARY);
         if flags.contains(MdFlags::FULL_SYNC) || (crashed && flags.contains(MdFlags::AL_DISABLED)) {
-            self.log_volume(v, Level::Info, "Assuming that all blocks are out of sync (aka FullSync)");
+            self.log_volume(
+                v,
+                Level::Info,
+                "Assuming that all blocks are out of sync (aka FullSync)",
+            );
             self.set_all_out_of_sync(v);
         } else {
             self.log_out_of_sync(v);
         }
         let volume = &mut self.volumes[v];
-        let Some(disk) = volume.disk.as_mut() else { return };
-        disk.flags.set(MdFlags::AL_DISABLED, disk.conf.al_updates == AlUpdates::Omitted);
+        let Some(disk) = volume.disk.as_mut() else {
+            return;
+        };
+        disk.flags.set(
+            MdFlags::AL_DISABLED,
+            disk.conf.al_updates == AlUpdates::Omitted,
+        );
         disk.flags.remove(MdFlags::FULL_SYNC);
         if disk.bitmap.weight() == volume.size.bits() {
             volume.marks |= Mark::AL_SUSPENDED;
@@ -232,22 +287,40 @@ impl<B: Payload> Resource<B> {
     }
 
     fn decide_disk_state(&mut self, ticket: Ticket, v: usize, flags: MdFlags) {
-        let fencing = self.volumes[v].disk.as_ref().map_or(Fencing::DontCare, |disk| disk.conf.fencing);
+        let fencing = self.volumes[v]
+            .disk
+            .as_ref()
+            .map_or(Fencing::DontCare, |disk| disk.conf.fencing);
         let state = self.state(v);
-        let pdsk =
-            if flags.contains(MdFlags::PEER_OUT_DATED) { DiskState::Outdated } else { state.pdsk };
-        let disk = match (flags.contains(MdFlags::CONSISTENT), flags.contains(MdFlags::WAS_UP_TO_DATE)) {
+        let pdsk = if flags.contains(MdFlags::PEER_OUT_DATED) {
+            DiskState::Outdated
+        } else {
+            state.pdsk
+        };
+        let disk = match (
+            flags.contains(MdFlags::CONSISTENT),
+            flags.contains(MdFlags::WAS_UP_TO_DATE),
+        ) {
             (false, _) => DiskState::Inconsistent,
             (true, false) => DiskState::Outdated,
-            (true, true) if pdsk == DiskState::Outdated || fencing == Fencing::DontCare => DiskState::UpToDate,
+            (true, true) if pdsk == DiskState::Outdated || fencing == Fencing::DontCare => {
+                DiskState::UpToDate
+            }
             (true, true) => DiskState::Consistent,
         };
         let mask = if state.conn == ConnState::Connected {
             self.volumes[v].postponed = Some((disk, pdsk));
             self.volumes[v].peer_uuids = None;
-            StateMask { disk: Some(DiskState::Negotiating), ..StateMask::NOTHING }
+            StateMask {
+                disk: Some(DiskState::Negotiating),
+                ..StateMask::NOTHING
+            }
         } else {
-            StateMask { disk: Some(disk), pdsk: Some(pdsk), ..StateMask::NOTHING }
+            StateMask {
+                disk: Some(disk),
+                pdsk: Some(pdsk),
+                ..StateMask::NOTHING
+            }
         };
         let outcome = self.change(v, mask, Check::Soft);
         if !outcome.is_success() {
@@ -261,7 +334,10 @@ impl<B: Payload> Resource<B> {
     }
 
     fn force_diskless(&mut self, v: usize) {
-        let mask = StateMask { disk: Some(DiskState::Diskless), ..StateMask::NOTHING };
+        let mask = StateMask {
+            disk: Some(DiskState::Diskless),
+            ..StateMask::NOTHING
+        };
         self.change(v, mask, Check::Hard);
         self.run_worker();
         self.volumes[v].disk = None;
@@ -275,7 +351,10 @@ impl<B: Payload> Resource<B> {
         if self.state(v).disk == DiskState::Diskless {
             return self.reply(ticket, Outcome::State(StateOutcome::NothingToDo));
         }
-        let mask = StateMask { disk: Some(DiskState::Failed), ..StateMask::NOTHING };
+        let mask = StateMask {
+            disk: Some(DiskState::Failed),
+            ..StateMask::NOTHING
+        };
         if force == Force::Yes {
             self.change(v, mask, Check::Hard);
             return self.reply(ticket, Outcome::State(StateOutcome::Success));
@@ -286,10 +365,21 @@ impl<B: Payload> Resource<B> {
         }
     }
 
-    pub(crate) fn detach_answered(&mut self, ticket: Ticket, volume: VolumeNr, outcome: StateOutcome) {
+    pub(crate) fn detach_answered(
+        &mut self,
+        ticket: Ticket,
+        volume: VolumeNr,
+        outcome: StateOutcome,
+    ) {
         match outcome {
             StateOutcome::InTransientState => {
-                self.wait(ticket, Waiting::Request(Admin::Detach { volume, force: Force::No }));
+                self.wait(
+                    ticket,
+                    Waiting::Request(Admin::Detach {
+                        volume,
+                        force: Force::No,
+                    }),
+                );
             }
             outcome if outcome.is_success() => self.await_diskless(ticket, volume),
             outcome => self.reply(ticket, Outcome::State(outcome)),
@@ -298,7 +388,9 @@ impl<B: Payload> Resource<B> {
 
     /// Answers a detach when the disk is really gone.
     pub(crate) fn await_diskless(&mut self, ticket: Ticket, volume: VolumeNr) {
-        let gone = self.index(volume).is_none_or(|v| self.state(v).disk == DiskState::Diskless);
+        let gone = self
+            .index(volume)
+            .is_none_or(|v| self.state(v).disk == DiskState::Diskless);
         if gone {
             self.reply(ticket, Outcome::State(StateOutcome::Success));
         } else {
@@ -318,8 +410,14 @@ impl<B: Payload> Resource<B> {
     /// When the last user of a failed disk is gone: write the bitmap, then let go.
     pub(crate) fn maybe_go_diskless(&mut self, v: usize) {
         let volume = &mut self.volumes[v];
-        let idle = volume.disk.as_ref().is_some_and(|disk| disk.references == 0);
-        if volume.state.disk != DiskState::Failed || !idle || volume.marks.contains(Mark::GOING_DISKLESS) {
+        let idle = volume
+            .disk
+            .as_ref()
+            .is_some_and(|disk| disk.references == 0);
+        if volume.state.disk != DiskState::Failed
+            || !idle
+            || volume.marks.contains(Mark::GOING_DISKLESS)
+        {
             return;
         }
         volume.marks |= Mark::GOING_DISKLESS;
@@ -328,7 +426,10 @@ impl<B: Payload> Resource<B> {
             self.log_out_of_sync(v);
         }
         self.write_bitmap(v, WriteOut::Changed, MetaPurpose::Detach);
-        let pending = self.volumes[v].disk.as_ref().is_some_and(|disk| disk.references > 0);
+        let pending = self.volumes[v]
+            .disk
+            .as_ref()
+            .is_some_and(|disk| disk.references > 0);
         if !pending {
             self.detach_written(v);
         }
@@ -338,11 +439,16 @@ impl<B: Payload> Resource<B> {
         if self.state(v).disk != DiskState::Failed {
             return;
         }
-        let mask = StateMask { disk: Some(DiskState::Diskless), ..StateMask::NOTHING };
+        let mask = StateMask {
+            disk: Some(DiskState::Diskless),
+            ..StateMask::NOTHING
+        };
         self.change(v, mask, Check::Hard);
         self.run_worker();
         self.volumes[v].disk = None;
         self.volumes[v].postponed = None;
-        self.volumes[v].marks.remove(Mark::GOING_DISKLESS | Mark::AL_SUSPENDED);
+        self.volumes[v]
+            .marks
+            .remove(Mark::GOING_DISKLESS | Mark::AL_SUSPENDED);
     }
 }

@@ -6,14 +6,15 @@ use alloc::vec::Vec;
 use drbd_types::{ConnState, DiskState, Role, State, StateMask, StateOutcome, Uuid};
 use drbd_wire::{Body, ProtocolVersion, Socket, StateChange};
 
+use crate::admin::Job;
 use crate::after::AfterChange;
 use crate::connection::ClusterChange;
-use crate::admin::Job;
 use crate::effect::Level;
 use crate::input::Payload;
 use crate::machine::{Dirty, Resource};
 use crate::state_rules::{
-    self, CrashedPrimary, Fencing, HandshakeState, HeldOpen, NetPolicy, OtherVolumes, Policy, TwoPrimaries, VerifyAlg,
+    self, CrashedPrimary, Fencing, HandshakeState, HeldOpen, NetPolicy, OtherVolumes, Policy,
+    TwoPrimaries, VerifyAlg,
 };
 use crate::volume::Mark;
 
@@ -63,7 +64,13 @@ impl<B: Payload> Resource<B> {
     }
 
     /// Changes one volume, asking the peer first where both have to agree (spec 60 section 1.8).
-    pub(crate) fn request_change(&mut self, v: usize, mask: StateMask, check: Check, job: Job) -> Asked {
+    pub(crate) fn request_change(
+        &mut self,
+        v: usize,
+        mask: StateMask,
+        check: Check,
+        job: Job,
+    ) -> Asked {
         let old = self.state(v);
         let policy = self.policy(v);
         let (new, _) = state_rules::sanitize(old, mask.apply(old), &policy);
@@ -82,14 +89,25 @@ impl<B: Payload> Resource<B> {
             return Asked::Done(outcome);
         }
         let volume = self.volumes[v].nr;
-        self.send(v, Socket::Data, Body::StateChgReq(StateChange::from(mask)), None);
-        self.conn.cluster = Some(ClusterChange { volume: Some(volume), mask, job });
+        self.send(
+            v,
+            Socket::Data,
+            Body::StateChgReq(StateChange::from(mask)),
+            None,
+        );
+        self.conn.cluster = Some(ClusterChange {
+            volume: Some(volume),
+            mask,
+            job,
+        });
         Asked::Waiting
     }
 
     /// Changes the connection: every volume follows, or nothing changes.
     pub(crate) fn change_connection(&mut self, mask: StateMask, check: Check) -> StateOutcome {
-        let Some(to) = mask.conn else { return StateOutcome::NothingToDo };
+        let Some(to) = mask.conn else {
+            return StateOutcome::NothingToDo;
+        };
         let outcome = self.connection_admissible(mask, check);
         if !outcome.is_success() {
             return outcome;
@@ -100,9 +118,14 @@ impl<B: Payload> Resource<B> {
 
     /// What would refuse this change of the connection.
     pub(crate) fn connection_admissible(&mut self, mask: StateMask, check: Check) -> StateOutcome {
-        let Some(to) = mask.conn else { return StateOutcome::NothingToDo };
+        let Some(to) = mask.conn else {
+            return StateOutcome::NothingToDo;
+        };
         let from = self.conn.state;
-        let probe = |conn| State { conn, ..State::INITIAL };
+        let probe = |conn| State {
+            conn,
+            ..State::INITIAL
+        };
         let outcome = state_rules::is_valid_transition(probe(from), probe(to));
         if !outcome.is_success() && outcome != StateOutcome::NothingToDo {
             return outcome;
@@ -115,10 +138,23 @@ impl<B: Payload> Resource<B> {
             if !outcome.is_success() && outcome != StateOutcome::NothingToDo {
                 if check == Check::Soft {
                     let (mask_word, value) = mask.pack();
-                    self.log_resource(Level::Error, alloc::format!("State change failed: {}", outcome.text()));
-                    self.log_resource(Level::Error, alloc::format!(" mask = 0x{mask_word:x} val = 0x{value:x}"));
-                    let shown = if from >= ConnState::WfReportParams { ConnState::WfReportParams } else { from };
-                    self.log_resource(Level::Error, alloc::format!(" old_conn:{shown} wanted_conn:{to}"));
+                    self.log_resource(
+                        Level::Error,
+                        alloc::format!("State change failed: {}", outcome.text()),
+                    );
+                    self.log_resource(
+                        Level::Error,
+                        alloc::format!(" mask = 0x{mask_word:x} val = 0x{value:x}"),
+                    );
+                    let shown = if from >= ConnState::WfReportParams {
+                        ConnState::WfReportParams
+                    } else {
+                        from
+                    };
+                    self.log_resource(
+                        Level::Error,
+                        alloc::format!(" old_conn:{shown} wanted_conn:{to}"),
+                    );
                 }
                 return outcome;
             }
@@ -136,7 +172,11 @@ impl<B: Payload> Resource<B> {
             applied.push((v, old, new));
         }
         self.log_connection_change(from, to, &applied);
-        self.conn.state = if to > ConnState::WfReportParams { ConnState::WfReportParams } else { to };
+        self.conn.state = if to > ConnState::WfReportParams {
+            ConnState::WfReportParams
+        } else {
+            to
+        };
         for (v, old, new) in applied {
             if old != new {
                 self.apply(v, old, new);
@@ -146,11 +186,20 @@ impl<B: Payload> Resource<B> {
     }
 
     /// What is the same on all volumes is printed once, for the connection (spec 60 section 1.3).
-    fn log_connection_change(&mut self, from: ConnState, to: ConnState, applied: &[(usize, State, State)]) {
-        let texts: Vec<String> =
-            applied.iter().map(|&(_, old, new)| state_rules::describe_change(old, new)).collect();
+    fn log_connection_change(
+        &mut self,
+        from: ConnState,
+        to: ConnState,
+        applied: &[(usize, State, State)],
+    ) {
+        let texts: Vec<String> = applied
+            .iter()
+            .map(|&(_, old, new)| state_rules::describe_change(old, new))
+            .collect();
         match texts.split_first() {
-            None if from != to => self.log_resource(Level::Info, alloc::format!("conn( {from} -> {to} ) ")),
+            None if from != to => {
+                self.log_resource(Level::Info, alloc::format!("conn( {from} -> {to} ) "))
+            }
             None => {}
             Some((first, rest)) if rest.iter().all(|text| text == first) => {
                 if !first.is_empty() {
@@ -160,7 +209,13 @@ impl<B: Payload> Resource<B> {
             Some(_) => {
                 self.log_resource(Level::Info, alloc::format!("conn( {from} -> {to} ) "));
                 for (&(v, old, new), _) in applied.iter().zip(&texts) {
-                    let text = state_rules::describe_change(State { conn: new.conn, ..old }, new);
+                    let text = state_rules::describe_change(
+                        State {
+                            conn: new.conn,
+                            ..old
+                        },
+                        new,
+                    );
                     if !text.is_empty() {
                         self.log_volume(v, Level::Info, text);
                     }
@@ -184,14 +239,33 @@ impl<B: Payload> Resource<B> {
         state_rules::is_valid_soft_transition(old, new, policy)
     }
 
-    fn log_refusal(&mut self, v: usize, outcome: StateOutcome, old: State, wanted: State, check: Check) {
+    fn log_refusal(
+        &mut self,
+        v: usize,
+        outcome: StateOutcome,
+        old: State,
+        wanted: State,
+        check: Check,
+    ) {
         if check != Check::Soft || outcome == StateOutcome::InTransientState {
             return;
         }
         let code = outcome.code();
-        self.log_volume(v, Level::Error, alloc::format!("State change failed: ({code}) {}", outcome.text()));
-        self.log_volume(v, Level::Error, alloc::format!("  state = {}", state_rules::describe_state(old)));
-        self.log_volume(v, Level::Error, alloc::format!(" wanted = {}", state_rules::describe_state(wanted)));
+        self.log_volume(
+            v,
+            Level::Error,
+            alloc::format!("State change failed: ({code}) {}", outcome.text()),
+        );
+        self.log_volume(
+            v,
+            Level::Error,
+            alloc::format!("  state = {}", state_rules::describe_state(old)),
+        );
+        self.log_volume(
+            v,
+            Level::Error,
+            alloc::format!(" wanted = {}", state_rules::describe_state(wanted)),
+        );
     }
 
     /// Puts a checked state into force, with the effects that cannot wait.
@@ -224,7 +298,11 @@ impl<B: Payload> Resource<B> {
             self.volumes[v].marks.remove(Mark::DEGRADED);
         }
         self.state_changed = Dirty::Yes;
-        self.worker.push_back(AfterChange { volume: self.volumes[v].nr, old, new });
+        self.worker.push_back(AfterChange {
+            volume: self.volumes[v].nr,
+            old,
+            new,
+        });
     }
 
     fn note_pause(&mut self, v: usize, old: State, new: State) {
@@ -244,8 +322,14 @@ impl<B: Payload> Resource<B> {
         if new.disk < DiskState::Inconsistent {
             return;
         }
-        let Some(disk) = volume.disk.as_mut() else { return };
-        let flags = state_rules::md_flags(&new, disk.flags, CrashedPrimary::from(volume.marks.contains(Mark::CRASHED_PRIMARY)));
+        let Some(disk) = volume.disk.as_mut() else {
+            return;
+        };
+        let flags = state_rules::md_flags(
+            &new,
+            disk.flags,
+            CrashedPrimary::from(volume.marks.contains(Mark::CRASHED_PRIMARY)),
+        );
         if flags != disk.flags {
             disk.flags = flags;
             volume.marks |= Mark::MD_DIRTY;
@@ -261,13 +345,25 @@ impl<B: Payload> Resource<B> {
         let net = self.conn.net.as_ref().map(|net| NetPolicy {
             // Conflicting writes of two Primaries are not resolved here yet: one at a time.
             two_primaries: TwoPrimaries::Refused,
-            verify: if net.verify_alg.is_empty() { VerifyAlg::Missing } else { VerifyAlg::Configured },
-            agreed_version: self.conn.agreed().map_or(ProtocolVersion::NEWEST, |agreed| agreed.version),
+            verify: if net.verify_alg.is_empty() {
+                VerifyAlg::Missing
+            } else {
+                VerifyAlg::Configured
+            },
+            agreed_version: self
+                .conn
+                .agreed()
+                .map_or(ProtocolVersion::NEWEST, |agreed| agreed.version),
         });
-        let other_primary = |(i, other): (usize, &crate::volume::Volume<B>)| i != v && other.state.peer == Role::Primary;
+        let other_primary = |(i, other): (usize, &crate::volume::Volume<B>)| {
+            i != v && other.state.peer == Role::Primary
+        };
         let exchanging = self.conn.up().is_some() && volume.state.conn == ConnState::WfReportParams;
         Policy {
-            fencing: volume.disk.as_ref().map_or(Fencing::DontCare, |disk| disk.conf.fencing),
+            fencing: volume
+                .disk
+                .as_ref()
+                .map_or(Fencing::DontCare, |disk| disk.conf.fencing),
             on_no_data: self.conf.on_no_data,
             net,
             // Whoever demotes knows; the core checks it before it asks for the change.
@@ -277,9 +373,16 @@ impl<B: Payload> Resource<B> {
             } else {
                 OtherVolumes::NoPeerPrimary
             },
-            handshake: if exchanging { HandshakeState::StateSent } else { HandshakeState::Settled },
+            handshake: if exchanging {
+                HandshakeState::StateSent
+            } else {
+                HandshakeState::Settled
+            },
             exposed_uuid: volume.exposed_uuid,
-            current_uuid: volume.disk.as_ref().map_or(Uuid::EMPTY, |disk| disk.uuids.current),
+            current_uuid: volume
+                .disk
+                .as_ref()
+                .map_or(Uuid::EMPTY, |disk| disk.uuids.current),
             postponed: volume.postponed,
         }
     }

@@ -28,16 +28,26 @@ impl<B: Payload> Resource<B> {
             return Asked::Done(outcome);
         }
         self.send_connection(Socket::Data, Body::ConnStateChgReq(StateChange::from(mask)));
-        self.conn.cluster = Some(ClusterChange { volume: None, mask, job });
+        self.conn.cluster = Some(ClusterChange {
+            volume: None,
+            mask,
+            job,
+        });
         Asked::Waiting
     }
 
     /// The peer's answer.
     pub(crate) fn cluster_answer(&mut self, code: ReplyCode) {
-        let Some(change) = self.conn.cluster.take() else { return };
+        let Some(change) = self.conn.cluster.take() else {
+            return;
+        };
         let outcome = code.outcome().unwrap_or(StateOutcome::CwFailedByPeer);
         if !outcome.is_success() {
-            let text = alloc::format!("Requested state change failed by peer: {} ({})", outcome.text(), code.0);
+            let text = alloc::format!(
+                "Requested state change failed by peer: {} ({})",
+                outcome.text(),
+                code.0
+            );
             match change.volume.and_then(|nr| self.index(nr)) {
                 Some(v) => self.log_volume(v, Level::Error, text),
                 None => self.log_resource(Level::Error, text),
@@ -62,19 +72,30 @@ impl<B: Payload> Resource<B> {
 
     /// The link is gone: a pending request is decided by the state as it is now.
     pub(crate) fn abandon_cluster_change(&mut self) {
-        let Some(change) = self.conn.cluster.take() else { return };
+        let Some(change) = self.conn.cluster.take() else {
+            return;
+        };
         self.resume_job(change.job, StateOutcome::CwFailedByPeer);
     }
 
     /// P_STATE_CHG_REQ: apply it as the peer sees it, without a further round trip.
-    pub(crate) fn receive_state_request(&mut self, v: usize, change: StateChange) -> Result<(), Broken> {
+    pub(crate) fn receive_state_request(
+        &mut self,
+        v: usize,
+        change: StateChange,
+    ) -> Result<(), Broken> {
         let mask = self.peer_view(change)?;
         let outcome = if self.must_yield() {
             StateOutcome::ConcurrentStateChange
         } else {
             self.change(v, mask, Check::Soft)
         };
-        self.send(v, Socket::Meta, Body::StateChgReply(ReplyCode::from(outcome)), None);
+        self.send(
+            v,
+            Socket::Meta,
+            Body::StateChgReply(ReplyCode::from(outcome)),
+            None,
+        );
         Ok(())
     }
 
@@ -85,7 +106,10 @@ impl<B: Payload> Resource<B> {
             self.answer_connection_request(StateOutcome::ConcurrentStateChange);
             return Ok(());
         }
-        if self.volumes.iter().any(|volume| volume.state.disk < DiskState::Outdated)
+        if self
+            .volumes
+            .iter()
+            .any(|volume| volume.state.disk < DiskState::Outdated)
             && mask.disk == Some(DiskState::Outdated)
         {
             // A failing outdate of what is worse already must not block the peer.
@@ -101,7 +125,10 @@ impl<B: Payload> Resource<B> {
     }
 
     fn answer_connection_request(&mut self, outcome: StateOutcome) {
-        self.send_connection(Socket::Meta, Body::ConnStateChgReply(ReplyCode::from(outcome)));
+        self.send_connection(
+            Socket::Meta,
+            Body::ConnStateChgReply(ReplyCode::from(outcome)),
+        );
     }
 
     /// Two requests met: the tie breaker's wins (spec 50 section 8.5).
@@ -111,8 +138,30 @@ impl<B: Payload> Resource<B> {
 
     fn peer_view(&self, change: StateChange) -> Result<StateMask, Malformed> {
         let unpacked = change.unpack().ok_or_else(|| {
-            Malformed(alloc::format!("impossible state change mask 0x{:x} val 0x{:x}", change.mask, change.value))
+            Malformed(alloc::format!(
+                "impossible state change mask 0x{:x} val 0x{:x}",
+                change.mask,
+                change.value
+            ))
         })?;
-        Ok(state_rules::mirrored(unpacked))
+        let StateMask {
+            role,
+            peer,
+            conn,
+            disk,
+            pdsk,
+            peer_isp,
+            ..
+        } = state_rules::mirrored(unpacked);
+        // Suspension and pauses of this node are not the peer's to set.
+        Ok(StateMask {
+            role,
+            peer,
+            conn,
+            disk,
+            pdsk,
+            peer_isp,
+            ..StateMask::NOTHING
+        })
     }
 }

@@ -117,7 +117,11 @@ impl<B> Link<B> {
         Self {
             id,
             up: None,
-            receiver: Receiver { hold: None, deferred: VecDeque::new(), working: 0 },
+            receiver: Receiver {
+                hold: None,
+                deferred: VecDeque::new(),
+                working: 0,
+            },
             incoming: IncomingEpoch::default(),
             peer_once: ConnectOnce::empty(),
             data_closed: None,
@@ -137,15 +141,28 @@ pub(crate) enum Liveness {
 }
 
 impl LinkUp {
-    pub(crate) fn liveness(&self, now: Instant, ping_int: Duration, ping_timeout: Duration) -> Liveness {
+    pub(crate) fn liveness(
+        &self,
+        now: Instant,
+        ping_int: Duration,
+        ping_timeout: Duration,
+    ) -> Liveness {
         match self.ping {
             Ping::Sent(at) => {
                 let deadline = at.max(self.heard) + ping_timeout;
-                if now >= deadline { Liveness::Dead } else { Liveness::Fine(deadline) }
+                if now >= deadline {
+                    Liveness::Dead
+                } else {
+                    Liveness::Fine(deadline)
+                }
             }
             Ping::Idle => {
                 let due = self.heard + ping_int;
-                if now >= due { Liveness::PingNow } else { Liveness::Fine(due) }
+                if now >= due {
+                    Liveness::PingNow
+                } else {
+                    Liveness::Fine(due)
+                }
             }
         }
     }

@@ -286,6 +286,8 @@ pub enum Refusal {
     CongestionNotProtocolA = 155,
     /// No disk.
     NoDisk = 138,
+    /// The activity log cannot be replaced now (ERR_NOMEM).
+    OutOfMemory = 122,
     /// Not enough space for the bitmap.
     NoMemory = 140,
     /// Resync is paused already.

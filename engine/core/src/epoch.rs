@@ -32,7 +32,11 @@ pub(crate) enum BadBarrierAck {
 impl TransferLog {
     pub(crate) const fn new() -> Self {
         Self {
-            current: Epoch { number: 1, requests: Vec::new(), closed_at: None },
+            current: Epoch {
+                number: 1,
+                requests: Vec::new(),
+                closed_at: None,
+            },
             closed: VecDeque::new(),
             spare: Vec::new(),
         }
@@ -72,14 +76,24 @@ impl TransferLog {
 
     /// Takes the oldest closed epoch if the acknowledgement fits it.
     pub(crate) fn acknowledge(&mut self, ack: BarrierAck) -> Result<Vec<Key>, BadBarrierAck> {
-        let Some(oldest) = self.closed.front() else { return Err(BadBarrierAck::NoEpoch) };
+        let Some(oldest) = self.closed.front() else {
+            return Err(BadBarrierAck::NoEpoch);
+        };
         if barrier_id(oldest.number) != ack.barrier {
-            return Err(BadBarrierAck::Number { expected: oldest.number });
+            return Err(BadBarrierAck::Number {
+                expected: oldest.number,
+            });
         }
         if oldest.requests.len() as u64 != u64::from(ack.set_size) {
-            return Err(BadBarrierAck::Count { expected: oldest.requests.len() as u32 });
+            return Err(BadBarrierAck::Count {
+                expected: oldest.requests.len() as u32,
+            });
         }
-        Ok(self.closed.pop_front().map(|epoch| epoch.requests).unwrap_or_default())
+        Ok(self
+            .closed
+            .pop_front()
+            .map(|epoch| epoch.requests)
+            .unwrap_or_default())
     }
 
     /// Gives the memory of an acknowledged epoch back for reuse.
@@ -92,8 +106,13 @@ impl TransferLog {
 
     /// Every write in the log, oldest first.
     pub(crate) fn all(&self) -> Vec<Key> {
-        let closed = self.closed.iter().flat_map(|epoch| epoch.requests.iter().copied());
-        closed.chain(self.current.requests.iter().copied()).collect()
+        let closed = self
+            .closed
+            .iter()
+            .flat_map(|epoch| epoch.requests.iter().copied());
+        closed
+            .chain(self.current.requests.iter().copied())
+            .collect()
     }
 
     /// Forgets everything; the numbers go on.
@@ -140,7 +159,10 @@ mod tests {
     const T: Instant = Instant::from_nanos(0);
 
     fn ack(number: u32, set_size: u32) -> BarrierAck {
-        BarrierAck { barrier: barrier_id(number), set_size }
+        BarrierAck {
+            barrier: barrier_id(number),
+            set_size,
+        }
     }
 
     #[test]
@@ -161,8 +183,14 @@ mod tests {
         log.add(Key(2));
         log.add(Key(3));
         log.close(T);
-        assert_eq!(log.acknowledge(ack(2, 2)), Err(BadBarrierAck::Number { expected: 1 }));
-        assert_eq!(log.acknowledge(ack(1, 2)), Err(BadBarrierAck::Count { expected: 1 }));
+        assert_eq!(
+            log.acknowledge(ack(2, 2)),
+            Err(BadBarrierAck::Number { expected: 1 })
+        );
+        assert_eq!(
+            log.acknowledge(ack(1, 2)),
+            Err(BadBarrierAck::Count { expected: 1 })
+        );
         assert_eq!(log.acknowledge(ack(1, 1)), Ok(alloc::vec![Key(1)]));
         assert_eq!(log.acknowledge(ack(2, 2)), Ok(alloc::vec![Key(2), Key(3)]));
     }

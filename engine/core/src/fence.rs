@@ -19,25 +19,52 @@ impl<B: Payload> Resource<B> {
     /// Calls fence-peer where the policy asks for it.
     pub(crate) fn fence_peer(&mut self, v: usize, purpose: FencePurpose) {
         let policy = self.fencing(v);
-        if !self.volumes.iter().any(|volume| volume.state.disk >= DiskState::Consistent) {
-            self.log_resource(Level::Info, "Not fencing peer, I'm not even Consistent myself.");
+        if !self
+            .volumes
+            .iter()
+            .any(|volume| volume.state.disk >= DiskState::Consistent)
+        {
+            self.log_resource(
+                Level::Info,
+                "Not fencing peer, I'm not even Consistent myself.",
+            );
             self.thaw_after_fencing();
             return self.fenced(purpose, FenceResult::Failed);
         }
         if policy == Fencing::DontCare {
             return self.fenced(purpose, FenceResult::Fenced);
         }
-        self.run_helper(HelperPurpose::FencePeer(purpose), "fence-peer", HelperSubject::Resource);
+        self.run_helper(
+            HelperPurpose::FencePeer(purpose),
+            "fence-peer",
+            HelperSubject::Resource,
+        );
     }
 
     pub(crate) fn fence_peer_returned(&mut self, purpose: FencePurpose, exit: u8) {
-        let up_to_date = self.volumes.iter().any(|volume| volume.state.disk == DiskState::UpToDate);
-        let stonith = (0..self.volumes.len()).any(|v| self.fencing(v) == Fencing::ResourceAndStonith);
+        let up_to_date = self
+            .volumes
+            .iter()
+            .any(|volume| volume.state.disk == DiskState::UpToDate);
+        let stonith =
+            (0..self.volumes.len()).any(|v| self.fencing(v) == Fencing::ResourceAndStonith);
         let (text, pdsk, disk) = match exit {
-            3 => ("peer is inconsistent or worse", Some(DiskState::Inconsistent), None),
+            3 => (
+                "peer is inconsistent or worse",
+                Some(DiskState::Inconsistent),
+                None,
+            ),
             4 => ("peer was fenced", Some(DiskState::Outdated), None),
-            5 if up_to_date => ("peer is unreachable, assumed to be dead", Some(DiskState::Outdated), None),
-            5 => ("peer unreachable, doing nothing since disk != UpToDate", None, None),
+            5 if up_to_date => (
+                "peer is unreachable, assumed to be dead",
+                Some(DiskState::Outdated),
+                None,
+            ),
+            5 => (
+                "peer unreachable, doing nothing since disk != UpToDate",
+                None,
+                None,
+            ),
             6 => ("peer is active", None, Some(DiskState::Outdated)),
             7 => ("peer was stonithed", Some(DiskState::Outdated), None),
             _ => ("", None, None),
@@ -49,15 +76,25 @@ impl<B: Payload> Resource<B> {
             self.log_resource(Level::Error, "fence-peer() = 7 && fencing != Stonith !!!");
         }
         if text.is_empty() {
-            self.log_resource(Level::Error, alloc::format!("fence-peer helper broken, returned {exit}"));
+            self.log_resource(
+                Level::Error,
+                alloc::format!("fence-peer helper broken, returned {exit}"),
+            );
             return self.fenced(purpose, FenceResult::Failed);
         }
-        self.log_resource(Level::Info, alloc::format!("fence-peer helper returned {exit} ({text})"));
+        self.log_resource(
+            Level::Info,
+            alloc::format!("fence-peer helper returned {exit} ({text})"),
+        );
         if self.conn.state >= ConnState::WfReportParams {
             self.log_resource(Level::Info, "Ignoring fence-peer exit code");
             return self.fenced(purpose, FenceResult::Failed);
         }
-        let mask = StateMask { pdsk, disk, ..StateMask::NOTHING };
+        let mask = StateMask {
+            pdsk,
+            disk,
+            ..StateMask::NOTHING
+        };
         for v in 0..self.volumes.len() {
             self.change(v, mask, Check::Soft);
         }
@@ -87,7 +124,10 @@ impl<B: Payload> Resource<B> {
         }
         self.clear_transfer_log();
         for v in 0..self.volumes.len() {
-            let mask = StateMask { susp_fen: Some(false), ..StateMask::NOTHING };
+            let mask = StateMask {
+                susp_fen: Some(false),
+                ..StateMask::NOTHING
+            };
             self.change(v, mask, Check::Hard);
         }
         self.release_held();
@@ -95,8 +135,14 @@ impl<B: Payload> Resource<B> {
 
     /// After the connection of a Primary was lost.
     pub(crate) fn fence_after_loss(&mut self) {
-        let primary = self.volumes.iter().any(|volume| volume.state.role == Role::Primary);
-        let unknown = self.volumes.iter().any(|volume| volume.state.pdsk >= DiskState::DUnknown);
+        let primary = self
+            .volumes
+            .iter()
+            .any(|volume| volume.state.role == Role::Primary);
+        let unknown = self
+            .volumes
+            .iter()
+            .any(|volume| volume.state.pdsk >= DiskState::DUnknown);
         let fencing = (0..self.volumes.len()).any(|v| self.fencing(v) != Fencing::DontCare);
         if primary && unknown && fencing {
             self.fence_peer(0, FencePurpose::ConnectionLost);
@@ -104,6 +150,9 @@ impl<B: Payload> Resource<B> {
     }
 
     fn fencing(&self, v: usize) -> Fencing {
-        self.volumes[v].disk.as_ref().map_or(Fencing::DontCare, |disk| disk.conf.fencing)
+        self.volumes[v]
+            .disk
+            .as_ref()
+            .map_or(Fencing::DontCare, |disk| disk.conf.fencing)
     }
 }

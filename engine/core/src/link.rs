@@ -3,10 +3,10 @@
 
 use alloc::vec::Vec;
 
-use drbd_types::{ConnState, DiskState, StateMask, StateOutcome, VolumeNr};
+use drbd_types::{ConnState, DiskState, StateMask, StateOutcome};
 use drbd_wire::{
-    Agreed, AlgName, Body, ByteLen, ConnFlags, ProtocolCodes, ProtocolParams, QueueLimits, ReportSizes, ReportUuids,
-    SizesFlags, Socket, StateWord, SyncController, SyncParam,
+    Agreed, AlgName, Body, ByteLen, ConnFlags, ProtocolCodes, ProtocolParams, QueueLimits,
+    ReportSizes, ReportUuids, SizesFlags, Socket, StateWord, SyncController, SyncParam,
 };
 
 use crate::change::Check;
@@ -26,7 +26,10 @@ impl<B: Payload> Resource<B> {
         self.conn.last_link += 1;
         let id = LinkId(self.conn.last_link);
         self.conn.link = Some(Link::new(id));
-        let mask = StateMask { conn: Some(ConnState::WfConnection), ..StateMask::NOTHING };
+        let mask = StateMask {
+            conn: Some(ConnState::WfConnection),
+            ..StateMask::NOTHING
+        };
         self.change_connection(mask, Check::Hard);
         self.outbox.push(Effect::OpenLink { link: id, delay });
     }
@@ -34,12 +37,22 @@ impl<B: Payload> Resource<B> {
     /// Sockets, features and authentication are done: report everything about this node.
     pub(crate) fn link_up(&mut self, id: LinkId, agreed: Agreed, tie: TieBreaker) {
         let now = self.now;
-        let Some(link) = self.conn.link.as_mut().filter(|link| link.id == id) else { return };
-        link.up = Some(LinkUp { agreed, tie, heard: now, ping: Ping::Idle, on_ping_ack: Vec::new() });
+        let Some(link) = self.conn.link.as_mut().filter(|link| link.id == id) else {
+            return;
+        };
+        link.up = Some(LinkUp {
+            agreed,
+            tie,
+            heard: now,
+            ping: Ping::Idle,
+            on_ping_ack: Vec::new(),
+        });
         self.data_packets_sent = 0;
         self.data_packets_confirmed = 0;
         self.unsent.clear();
-        let Some(net) = self.conn.net.clone() else { return };
+        let Some(net) = self.conn.net.clone() else {
+            return;
+        };
         self.send_protocol(&net);
         for v in 0..self.volumes.len() {
             let volume = &mut self.volumes[v];
@@ -53,7 +66,10 @@ impl<B: Payload> Resource<B> {
             }
             self.send_state(v);
         }
-        let mask = StateMask { conn: Some(ConnState::WfReportParams), ..StateMask::NOTHING };
+        let mask = StateMask {
+            conn: Some(ConnState::WfReportParams),
+            ..StateMask::NOTHING
+        };
         self.change_connection(mask, Check::Hard);
     }
 
@@ -61,16 +77,30 @@ impl<B: Payload> Resource<B> {
 
     fn send_protocol(&mut self, net: &NetConf) {
         let mut flags = ConnFlags::empty();
-        flags.set(ConnFlags::DISCARD_MY_DATA, self.conn.once.contains(ConnectOnce::DISCARD_MY_DATA));
-        flags.set(ConnFlags::DRY_RUN, self.conn.once.contains(ConnectOnce::TENTATIVE));
-        let params = ProtocolParams { codes: protocol_codes(net, flags), integrity_alg: AlgName::NONE };
+        flags.set(
+            ConnFlags::DISCARD_MY_DATA,
+            self.conn.once.contains(ConnectOnce::DISCARD_MY_DATA),
+        );
+        flags.set(
+            ConnFlags::DRY_RUN,
+            self.conn.once.contains(ConnectOnce::TENTATIVE),
+        );
+        let params = ProtocolParams {
+            codes: protocol_codes(net, flags),
+            integrity_alg: AlgName::NONE,
+        };
         self.send_connection(Socket::Data, Body::Protocol(params));
     }
 
     /// Options changed while connected (version 100).
     pub(crate) fn send_protocol_update(&mut self) {
-        let Some(net) = self.conn.net.clone() else { return };
-        let params = ProtocolParams { codes: protocol_codes(&net, ConnFlags::empty()), integrity_alg: AlgName::NONE };
+        let Some(net) = self.conn.net.clone() else {
+            return;
+        };
+        let params = ProtocolParams {
+            codes: protocol_codes(&net, ConnFlags::empty()),
+            integrity_alg: AlgName::NONE,
+        };
         self.send_connection(Socket::Data, Body::ProtocolUpdate(params));
     }
 
@@ -90,22 +120,41 @@ impl<B: Payload> Resource<B> {
             ),
             None => (250, SyncController::DEFAULT),
         };
-        let params = SyncParam { rate, verify_alg, csums_alg, controller: Some(controller) };
+        let params = SyncParam {
+            rate,
+            verify_alg,
+            csums_alg,
+            controller: Some(controller),
+        };
         self.send(v, Socket::Data, Body::SyncParam(params), None);
     }
 
     pub(crate) fn send_sizes(&mut self, v: usize, flags: SizesFlags) {
-        let Some(agreed) = self.conn.agreed() else { return };
+        let Some(agreed) = self.conn.agreed() else {
+            return;
+        };
         let volume = &self.volumes[v];
-        let disk = volume.disk.as_ref().filter(|_| volume.state.disk >= DiskState::Negotiating);
+        let disk = volume
+            .disk
+            .as_ref()
+            .filter(|_| volume.state.disk >= DiskState::Negotiating);
         let max_io = disk.map_or(1 << 20, |disk| disk.max_io);
-        let limits = agreed.features.contains(drbd_wire::Features::WRITE_SAME).then(|| QueueLimits {
-            discard_enabled: u8::from(disk.is_some_and(|disk| disk.discard != DiscardSupport::None)),
-            discard_zeroes_data: u8::from(disk.is_some_and(|disk| disk.discard == DiscardSupport::Zeroes)),
-            ..QueueLimits::PLAIN
-        });
+        let limits = agreed
+            .features
+            .contains(drbd_wire::Features::WRITE_SAME)
+            .then(|| QueueLimits {
+                discard_enabled: u8::from(
+                    disk.is_some_and(|disk| disk.discard != DiscardSupport::None),
+                ),
+                discard_zeroes_data: u8::from(
+                    disk.is_some_and(|disk| disk.discard == DiscardSupport::Zeroes),
+                ),
+                ..QueueLimits::PLAIN
+            });
         let sizes = ReportSizes {
-            disk: disk.map_or_else(Default::default, |disk| disk.capacity.min(disk.bitmap_capacity)),
+            disk: disk.map_or_else(Default::default, |disk| {
+                disk.capacity.min(disk.bitmap_capacity)
+            }),
             user: disk.map_or_else(Default::default, |disk| disk.conf.size),
             current: volume.size,
             max_bio: ByteLen(max_io.min(agreed.max_payload().0)),
@@ -121,12 +170,21 @@ impl<B: Payload> Resource<B> {
         let Some(disk) = &volume.disk else { return };
         let mut flags = extra;
         flags.set(UuidFlags::DISCARD_MY_DATA, discard);
-        flags.set(UuidFlags::CRASHED_PRIMARY, volume.marks.contains(Mark::CRASHED_PRIMARY));
-        let future_inconsistent = volume.postponed.is_some_and(|(disk, _)| disk == DiskState::Inconsistent);
+        flags.set(
+            UuidFlags::CRASHED_PRIMARY,
+            volume.marks.contains(Mark::CRASHED_PRIMARY),
+        );
+        let future_inconsistent = volume
+            .postponed
+            .is_some_and(|(disk, _)| disk == DiskState::Inconsistent);
         flags.set(UuidFlags::INCONSISTENT, future_inconsistent);
         let bits = disk.bitmap.weight();
         volume.bits_told = bits;
-        let report = ReportUuids { uuids: disk.uuids, bits_set: bits, flags };
+        let report = ReportUuids {
+            uuids: disk.uuids,
+            bits_set: bits,
+            flags,
+        };
         self.send(v, Socket::Data, Body::Uuids(report), None);
     }
 
@@ -139,17 +197,34 @@ impl<B: Payload> Resource<B> {
 
     /// P_PROTOCOL: the first difference decides (spec 50 section 4.3).
     pub(crate) fn receive_protocol(&mut self, peer: &ProtocolParams) -> Result<(), Broken> {
-        let Some(net) = self.conn.net.clone() else { return Ok(()) };
+        let Some(net) = self.conn.net.clone() else {
+            return Ok(());
+        };
         let discard = self.conn.once.contains(ConnectOnce::DISCARD_MY_DATA);
         let own = protocol_codes(&net, ConnFlags::empty());
         let codes = &peer.codes;
         let different = [
             (own.protocol != codes.protocol, "protocol"),
-            (own.after_sb_0p != codes.after_sb_0p.mirrored(), "after-sb-0pri"),
-            (own.after_sb_1p != codes.after_sb_1p.mirrored(), "after-sb-1pri"),
-            (own.after_sb_2p != codes.after_sb_2p.mirrored(), "after-sb-2pri"),
-            (discard && codes.conn_flags.contains(ConnFlags::DISCARD_MY_DATA), "discard-my-data"),
-            (own.two_primaries != codes.two_primaries, "allow-two-primaries"),
+            (
+                own.after_sb_0p != codes.after_sb_0p.mirrored(),
+                "after-sb-0pri",
+            ),
+            (
+                own.after_sb_1p != codes.after_sb_1p.mirrored(),
+                "after-sb-1pri",
+            ),
+            (
+                own.after_sb_2p != codes.after_sb_2p.mirrored(),
+                "after-sb-2pri",
+            ),
+            (
+                discard && codes.conn_flags.contains(ConnFlags::DISCARD_MY_DATA),
+                "discard-my-data",
+            ),
+            (
+                own.two_primaries != codes.two_primaries,
+                "allow-two-primaries",
+            ),
             (!peer.integrity_alg.is_none(), "data-integrity-alg"),
         ];
         if let Some((_, name)) = different.iter().find(|(different, _)| *different) {
@@ -167,15 +242,20 @@ impl<B: Payload> Resource<B> {
     /// P_PROTOCOL_UPDATE: adopted without comparison.
     pub(crate) fn receive_protocol_update(&mut self, peer: &ProtocolParams) -> Result<(), Broken> {
         let Some(protocol) = drbd_types::Protocol::from_code(peer.codes.protocol) else {
-            return Err(Malformed(alloc::format!("protocol {} unknown", peer.codes.protocol)).into());
+            return Err(
+                Malformed(alloc::format!("protocol {} unknown", peer.codes.protocol)).into(),
+            );
         };
         if !peer.integrity_alg.is_none() {
             return Err(Malformed("data-integrity-alg is not available here".into()).into());
         }
         if let Some(net) = self.conn.net.as_mut() {
             net.protocol = protocol;
-            net.two_primaries =
-                if peer.codes.two_primaries == 0 { TwoPrimaries::Refused } else { TwoPrimaries::Allowed };
+            net.two_primaries = if peer.codes.two_primaries == 0 {
+                TwoPrimaries::Refused
+            } else {
+                TwoPrimaries::Allowed
+            };
         }
         Ok(())
     }
@@ -186,12 +266,18 @@ impl<B: Payload> Resource<B> {
         if let Some(net) = self.conn.net.as_mut() {
             if handshake {
                 let pairs = [
-                    ("verify-alg", net.verify_alg.clone(), peer.verify_alg.as_str()),
+                    (
+                        "verify-alg",
+                        net.verify_alg.clone(),
+                        peer.verify_alg.as_str(),
+                    ),
                     ("csums-alg", net.csums_alg.clone(), peer.csums_alg.as_str()),
                 ];
                 for (what, own, theirs) in pairs {
                     if own != theirs {
-                        let text = alloc::format!("Different {what} settings. me=\"{own}\" peer=\"{theirs}\"");
+                        let text = alloc::format!(
+                            "Different {what} settings. me=\"{own}\" peer=\"{theirs}\""
+                        );
                         self.log_resource(Level::Error, text);
                         return Err(Broken::Fatal);
                     }
@@ -219,7 +305,10 @@ impl<B: Payload> Resource<B> {
     pub(crate) fn connection_lost(&mut self, cause: ConnState) {
         let state = self.conn.state;
         if state > ConnState::TearDown || state == ConnState::Unconnected {
-            let mask = StateMask { conn: Some(cause), ..StateMask::NOTHING };
+            let mask = StateMask {
+                conn: Some(cause),
+                ..StateMask::NOTHING
+            };
             self.change_connection(mask, Check::Hard);
         }
         self.close_link();
@@ -227,7 +316,10 @@ impl<B: Payload> Resource<B> {
 
     /// The peers do not fit: discard the network configuration.
     pub(crate) fn connection_fatal(&mut self) {
-        let mask = StateMask { conn: Some(ConnState::Disconnecting), ..StateMask::NOTHING };
+        let mask = StateMask {
+            conn: Some(ConnState::Disconnecting),
+            ..StateMask::NOTHING
+        };
         self.change_connection(mask, Check::Hard);
         self.close_link();
     }
@@ -242,8 +334,15 @@ impl<B: Payload> Resource<B> {
 
     /// Settles what the link leaves behind and goes on to the state after it.
     pub(crate) fn close_link(&mut self) {
-        let established = self.volumes.iter().any(|volume| volume.marks.contains(Mark::HANDSHAKE_DONE));
-        let delay = if established { LinkDelay::None } else { LinkDelay::AfterFailure };
+        let established = self
+            .volumes
+            .iter()
+            .any(|volume| volume.marks.contains(Mark::HANDSHAKE_DONE));
+        let delay = if established {
+            LinkDelay::None
+        } else {
+            LinkDelay::AfterFailure
+        };
         // Actions of the state change come first: a new data generation must be on its way to
         // the disk before any write is completed without the peer.
         self.run_worker();
@@ -272,7 +371,10 @@ impl<B: Payload> Resource<B> {
 
     fn after_link(&mut self, delay: LinkDelay) {
         if self.conn.state == ConnState::Disconnecting {
-            let mask = StateMask { conn: Some(ConnState::StandAlone), ..StateMask::NOTHING };
+            let mask = StateMask {
+                conn: Some(ConnState::StandAlone),
+                ..StateMask::NOTHING
+            };
             self.change_connection(mask, Check::Hard);
             self.conn.net = None;
             self.conn.once = ConnectOnce::empty();
@@ -281,7 +383,10 @@ impl<B: Payload> Resource<B> {
         if self.conn.state == ConnState::StandAlone {
             return;
         }
-        let mask = StateMask { conn: Some(ConnState::Unconnected), ..StateMask::NOTHING };
+        let mask = StateMask {
+            conn: Some(ConnState::Unconnected),
+            ..StateMask::NOTHING
+        };
         self.change_connection(mask, Check::Hard);
         self.fence_after_loss();
         self.open_link(delay);
@@ -290,7 +395,9 @@ impl<B: Payload> Resource<B> {
     /// Watches whether the peer is alive.
     pub(crate) fn check_liveness(&mut self) {
         let now = self.now;
-        let Some((ping_int, ping_timeout)) = self.ping_times() else { return };
+        let Some((ping_int, ping_timeout)) = self.ping_times() else {
+            return;
+        };
         let waited = self.conn.link.as_ref().and_then(|link| link.data_closed);
         if waited.is_some_and(|at| now >= at + ping_timeout) {
             self.log_resource(Level::Info, "sock was shut down by peer");
@@ -330,15 +437,17 @@ impl<B: Payload> Resource<B> {
 
     /// A peer that asked gracefully: TearDown, or this node's own Disconnecting.
     pub(crate) fn leave(&mut self, to: ConnState, extra: StateMask, check: Check) -> StateOutcome {
-        let outcome = self.change_connection(StateMask { conn: Some(to), ..extra }, check);
+        let outcome = self.change_connection(
+            StateMask {
+                conn: Some(to),
+                ..extra
+            },
+            check,
+        );
         if outcome.is_success() {
             self.close_link();
         }
         outcome
-    }
-
-    pub(crate) fn volume_numbers(&self) -> Vec<VolumeNr> {
-        self.volumes.iter().map(|volume| volume.nr).collect()
     }
 }
 

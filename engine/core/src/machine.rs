@@ -5,10 +5,10 @@ use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use drbd_types::{SectorCount, State, VolumeNr};
+use drbd_types::{State, VolumeNr};
 use drbd_wire::{Body, Packet, Socket};
 
-use crate::admin::{Job, PendingAdmin};
+use crate::admin::PendingAdmin;
 use crate::after::AfterChange;
 use crate::config::ResourceConf;
 use crate::connection::Connection;
@@ -25,7 +25,6 @@ use crate::volume::Volume;
 
 /// A resource: one connection, its volumes, and everything in progress.
 pub struct Resource<B> {
-    pub(crate) name: String,
     pub(crate) conf: ResourceConf,
     pub(crate) rng: Rng,
     pub(crate) now: Instant,
@@ -105,9 +104,8 @@ pub(crate) enum FencePurpose {
 impl<B: Payload> Resource<B> {
     /// A resource without volumes, StandAlone. `seed` must come from a good source of randomness:
     /// data generations are named with it.
-    pub fn new(name: String, options: ResourceConf, seed: u64) -> Self {
+    pub fn new(options: ResourceConf, seed: u64) -> Self {
         Self {
-            name,
             conf: options,
             rng: Rng::new(seed),
             now: Instant::from_nanos(0),
@@ -134,7 +132,11 @@ impl<B: Payload> Resource<B> {
         self.now = now;
         match input {
             Input::Admin { ticket, request } => self.admin(ticket, request),
-            Input::Io { volume, id, request } => match self.index(volume) {
+            Input::Io {
+                volume,
+                id,
+                request,
+            } => match self.index(volume) {
                 Some(v) => self.io(v, id, request),
                 None => self.outbox.push(Effect::Complete {
                     volume,
@@ -146,8 +148,18 @@ impl<B: Payload> Resource<B> {
             Input::MetaDone { op, result, .. } => self.meta_done(op, result),
             Input::LinkUp { link, agreed, tie } => self.link_up(link, agreed, tie),
             Input::LinkRefused { link } => self.link_refused(link),
-            Input::LinkLost { link, socket, cause, message } => self.link_lost(link, socket, cause, message),
-            Input::Packet { link, socket, packet, payload } => self.packet(link, socket, packet, payload),
+            Input::LinkLost {
+                link,
+                socket,
+                cause,
+                message,
+            } => self.link_lost(link, socket, cause, message),
+            Input::Packet {
+                link,
+                socket,
+                packet,
+                payload,
+            } => self.packet(link, socket, packet, payload),
             Input::Sent { link, packets } => self.sent(link, packets),
             Input::HelperDone { run, exit } => self.helper_done(run, exit),
         }
@@ -196,16 +208,30 @@ impl<B: Payload> Resource<B> {
 
     /// Sends a packet about the whole connection.
     pub(crate) fn send_connection(&mut self, socket: Socket, body: Body) {
-        self.send_packet(socket, Packet { volume: VolumeNr(0), body }, None);
+        self.send_packet(
+            socket,
+            Packet {
+                volume: VolumeNr(0),
+                body,
+            },
+            None,
+        );
     }
 
     fn send_packet(&mut self, socket: Socket, packet: Packet, payload: Option<B>) {
-        let Some(link) = self.conn.link.as_ref().filter(|link| link.up.is_some()) else { return };
+        let Some(link) = self.conn.link.as_ref().filter(|link| link.up.is_some()) else {
+            return;
+        };
         let link = link.id;
         if socket == Socket::Data {
             self.data_packets_sent += 1;
         }
-        self.outbox.push(Effect::Send { link, socket, packet, payload });
+        self.outbox.push(Effect::Send {
+            link,
+            socket,
+            packet,
+            payload,
+        });
     }
 
     pub(crate) fn disk_io(&mut self, v: usize, purpose: DiskPurpose, io: DiskIo<B>) {
@@ -231,7 +257,9 @@ impl<B: Payload> Resource<B> {
     }
 
     fn disk_done(&mut self, op: DiskOp, result: Result<Option<B>, DiskError>) {
-        let Some((nr, purpose)) = self.disk_ops.remove(Key(op.0)) else { return };
+        let Some((nr, purpose)) = self.disk_ops.remove(Key(op.0)) else {
+            return;
+        };
         let Some(v) = self.index(nr) else { return };
         self.volumes[v].counters.local -= 1;
         if let Some(disk) = self.volumes[v].disk.as_mut() {
@@ -249,7 +277,9 @@ impl<B: Payload> Resource<B> {
     }
 
     fn meta_done(&mut self, op: MetaOp, result: Result<(), DiskError>) {
-        let Some((nr, purpose)) = self.meta_ops.remove(Key(op.0)) else { return };
+        let Some((nr, purpose)) = self.meta_ops.remove(Key(op.0)) else {
+            return;
+        };
         let Some(v) = self.index(nr) else { return };
         if let Some(disk) = self.volumes[v].disk.as_mut() {
             disk.references -= 1;
@@ -266,7 +296,12 @@ impl<B: Payload> Resource<B> {
         self.maybe_go_diskless(v);
     }
 
-    pub(crate) fn run_helper(&mut self, purpose: HelperPurpose, event: &'static str, about: HelperSubject) {
+    pub(crate) fn run_helper(
+        &mut self,
+        purpose: HelperPurpose,
+        event: &'static str,
+        about: HelperSubject,
+    ) {
         let run = HelperRun(self.helpers.insert(purpose).0);
         self.outbox.push(Effect::Helper { run, event, about });
     }
@@ -276,32 +311,37 @@ impl<B: Payload> Resource<B> {
     }
 
     pub(crate) fn reply_with(&mut self, ticket: Ticket, outcome: Outcome, info: Vec<String>) {
-        self.outbox.push(Effect::Reply { ticket, reply: Reply { outcome, info } });
+        self.outbox.push(Effect::Reply {
+            ticket,
+            reply: Reply { outcome, info },
+        });
     }
 
     pub(crate) fn log_volume(&mut self, v: usize, level: Level, text: impl Into<String>) {
         let scope = Scope::Volume(self.volumes[v].nr, self.volumes[v].minor);
-        self.outbox.push(Effect::Log { level, scope, text: text.into() });
+        self.outbox.push(Effect::Log {
+            level,
+            scope,
+            text: text.into(),
+        });
     }
 
     pub(crate) fn log_resource(&mut self, level: Level, text: impl Into<String>) {
-        self.outbox.push(Effect::Log { level, scope: Scope::Resource, text: text.into() });
+        self.outbox.push(Effect::Log {
+            level,
+            scope: Scope::Resource,
+            text: text.into(),
+        });
     }
 
     pub(crate) fn disk_name(&self, v: usize) -> &str {
-        self.volumes[v].disk.as_ref().map_or("", |disk| disk.name.as_str())
+        self.volumes[v]
+            .disk
+            .as_ref()
+            .map_or("", |disk| disk.name.as_str())
     }
 
     pub(crate) fn state(&self, v: usize) -> State {
         self.volumes[v].state
-    }
-
-    pub(crate) fn device_size(&self, v: usize) -> SectorCount {
-        self.volumes[v].size
-    }
-
-    /// The job that a ticket stands for, dropped when its answer is given.
-    pub(crate) fn drop_cluster_job(&mut self) -> Option<Job> {
-        Some(self.conn.cluster.take()?.job)
     }
 }

@@ -7,7 +7,7 @@ use drbd_types::units::AL_EXTENT_SECTORS;
 use drbd_types::{ConnState, DiskState, Role, Sector, SectorCount, StateMask, Uuid};
 use drbd_wire::{BlockDesc, Body, ByteLen, Socket};
 
-use crate::activity_log::{AlExtent, Enter};
+use crate::activity_log::{AlExtent, Enter, Resized};
 use crate::bitmap::WriteOut;
 use crate::change::Check;
 use crate::config::{AlUpdates, OnIoError, WriteOrdering};
@@ -62,13 +62,19 @@ impl<B: Payload> Resource<B> {
         let random = Uuid(self.rng.next());
         let role = self.state(v).role;
         let volume = &mut self.volumes[v];
-        let Some(disk) = volume.disk.as_mut() else { return };
+        let Some(disk) = volume.disk.as_mut() else {
+            return;
+        };
         let lost = disk.uuids.new_current(random, role);
         volume.exposed_uuid = disk.uuids.current;
         volume.marks |= Mark::MD_DIRTY;
         let text = alloc::format!("new current UUID {}", disk.uuids);
         if let Some(lost) = lost {
-            self.log_volume(v, Level::Info, alloc::format!("bm UUID was already set: {:X}", lost.0));
+            self.log_volume(
+                v,
+                Level::Info,
+                alloc::format!("bm UUID was already set: {:X}", lost.0),
+            );
         }
         self.log_volume(v, Level::Info, text);
         self.write_superblock(v);
@@ -78,7 +84,9 @@ impl<B: Payload> Resource<B> {
     pub(crate) fn adopt_role_bit(&mut self, v: usize) {
         let role = self.state(v).role;
         let volume = &mut self.volumes[v];
-        let Some(disk) = volume.disk.as_mut() else { return };
+        let Some(disk) = volume.disk.as_mut() else {
+            return;
+        };
         let current = disk.uuids.current.with_role(role);
         if current != disk.uuids.current {
             disk.uuids.current = current;
@@ -132,15 +140,24 @@ impl<B: Payload> Resource<B> {
 
     // --- bitmap
 
-    pub(crate) fn mark_out_of_sync(&mut self, v: usize, sector: Sector, length: SectorCount) -> u64 {
-        let Some(disk) = self.volumes[v].disk.as_mut() else { return 0 };
+    pub(crate) fn mark_out_of_sync(
+        &mut self,
+        v: usize,
+        sector: Sector,
+        length: SectorCount,
+    ) -> u64 {
+        let Some(disk) = self.volumes[v].disk.as_mut() else {
+            return 0;
+        };
         disk.bitmap.set_range(sector, length)
     }
 
     pub(crate) fn mark_in_sync(&mut self, v: usize, sector: Sector, length: SectorCount) {
         let now = self.now;
         let volume = &mut self.volumes[v];
-        let Some(disk) = volume.disk.as_mut() else { return };
+        let Some(disk) = volume.disk.as_mut() else {
+            return;
+        };
         let cleared = disk.bitmap.clear_range(sector, length);
         if cleared > 0 {
             let left = disk.bitmap.weight().saturating_sub(volume.resync.failed);
@@ -153,13 +170,20 @@ impl<B: Payload> Resource<B> {
     pub(crate) fn send_out_of_sync(&mut self, v: usize, sector: Sector, length: SectorCount) {
         if self.mark_out_of_sync(v, sector, length) > 0 {
             let size = ByteLen(u32::try_from(length.0 * 512).unwrap_or(u32::MAX));
-            self.send(v, Socket::Data, Body::OutOfSync(BlockDesc { sector, size }), None);
+            self.send(
+                v,
+                Socket::Data,
+                Body::OutOfSync(BlockDesc { sector, size }),
+                None,
+            );
         }
     }
 
     /// Sets all bits on disk, so that a crash in the middle still ends in a full sync.
     pub(crate) fn set_all_out_of_sync(&mut self, v: usize) {
-        let Some(disk) = self.volumes[v].disk.as_mut() else { return };
+        let Some(disk) = self.volumes[v].disk.as_mut() else {
+            return;
+        };
         disk.flags |= drbd_types::MdFlags::FULL_SYNC;
         disk.bitmap.set_all();
         self.write_superblock(v);
@@ -172,7 +196,9 @@ impl<B: Payload> Resource<B> {
     }
 
     fn clear_bitmap(&mut self, v: usize) {
-        let Some(disk) = self.volumes[v].disk.as_mut() else { return };
+        let Some(disk) = self.volumes[v].disk.as_mut() else {
+            return;
+        };
         disk.bitmap.clear_all();
         self.write_whole_bitmap(v);
         self.log_out_of_sync(v);
@@ -185,7 +211,11 @@ impl<B: Payload> Resource<B> {
     pub(crate) fn log_out_of_sync(&mut self, v: usize) {
         let bits = self.volumes[v].out_of_sync();
         let size = crate::size::human_kib(bits * 4);
-        self.log_volume(v, Level::Info, alloc::format!("{size} ({bits} bits) marked out-of-sync by on disk bit-map."));
+        self.log_volume(
+            v,
+            Level::Info,
+            alloc::format!("{size} ({bits} bits) marked out-of-sync by on disk bit-map."),
+        );
     }
 
     pub(crate) fn write_whole_bitmap(&mut self, v: usize) {
@@ -202,7 +232,9 @@ impl<B: Payload> Resource<B> {
         if !volume.has_meta_disk() {
             return;
         }
-        let Some(disk) = volume.disk.as_mut() else { return };
+        let Some(disk) = volume.disk.as_mut() else {
+            return;
+        };
         let chunks = disk.bitmap.take_pages(which);
         if !chunks.is_empty() {
             volume.counters.bitmap_writes += chunks.len() as u64;
@@ -214,7 +246,9 @@ impl<B: Payload> Resource<B> {
 
     /// Takes references to the extents of a write. `false`: it waits for a transaction.
     pub(crate) fn enter_activity_log(&mut self, v: usize, key: Key) -> bool {
-        let Some(request) = self.requests.get(key) else { return false };
+        let Some(request) = self.requests.get(key) else {
+            return false;
+        };
         let (sector, length) = (request.sector, request.length());
         if !self.logs_activity(v) {
             return true;
@@ -229,7 +263,9 @@ impl<B: Payload> Resource<B> {
     }
 
     pub(crate) fn enter_activity_log_for_peer(&mut self, v: usize, key: Key) -> bool {
-        let Some(request) = self.peer_requests.get(key) else { return false };
+        let Some(request) = self.peer_requests.get(key) else {
+            return false;
+        };
         let (sector, length) = (request.sector, request.length());
         if !self.logs_activity(v) {
             return true;
@@ -257,13 +293,18 @@ impl<B: Payload> Resource<B> {
         if first != last || !volume.cold.is_empty() || volume.resync.locks.blocks_writes(first) {
             return false;
         }
-        volume.disk.as_mut().is_some_and(|disk| disk.log.enter_hot(first))
+        volume
+            .disk
+            .as_mut()
+            .is_some_and(|disk| disk.log.enter_hot(first))
     }
 
     /// Puts as many waiting writes as possible into the next transaction.
     pub(crate) fn pump_activity_log(&mut self, v: usize) {
         let volume = &mut self.volumes[v];
-        let Some(disk) = volume.disk.as_mut() else { return };
+        let Some(disk) = volume.disk.as_mut() else {
+            return;
+        };
         if disk.log.transaction_running() {
             return;
         }
@@ -277,7 +318,8 @@ impl<B: Payload> Resource<B> {
                 continue;
             };
             let (first, last) = al_extents(sector, length);
-            if (first.0..=last.0).any(|extent| volume.resync.locks.blocks_writes(AlExtent(extent))) {
+            if (first.0..=last.0).any(|extent| volume.resync.locks.blocks_writes(AlExtent(extent)))
+            {
                 volume.resync.locks.want_writes(first, last);
                 break;
             }
@@ -296,7 +338,9 @@ impl<B: Payload> Resource<B> {
 
     fn write_activity_log(&mut self, v: usize) {
         let volume = &mut self.volumes[v];
-        let Some(disk) = volume.disk.as_mut() else { return };
+        let Some(disk) = volume.disk.as_mut() else {
+            return;
+        };
         let written = disk.conf.al_updates == AlUpdates::Written;
         let Some(transaction) = disk.log.begin_transaction() else {
             // Every extent was hot already.
@@ -313,7 +357,11 @@ impl<B: Payload> Resource<B> {
             volume.counters.bitmap_writes += chunks.len() as u64;
             self.meta_io(v, MetaPurpose::Background, MetaIo::Bitmap(chunks));
         }
-        self.meta_io(v, MetaPurpose::ActivityLog, MetaIo::ActivityLog(transaction));
+        self.meta_io(
+            v,
+            MetaPurpose::ActivityLog,
+            MetaIo::ActivityLog(transaction),
+        );
     }
 
     /// The transaction is durable: the writes that waited for it go to the disk.
@@ -354,11 +402,17 @@ impl<B: Payload> Resource<B> {
         self.pump_activity_log(v);
     }
 
-    pub(crate) fn resize_activity_log(&mut self, v: usize, slots: u32) {
-        if let Some(disk) = self.volumes[v].disk.as_mut() {
-            disk.log.resize(slots);
+    /// Gives the log another number of slots; impossible while writes are in progress.
+    pub(crate) fn resize_activity_log(&mut self, v: usize, slots: u32) -> Resized {
+        let Some(disk) = self.volumes[v].disk.as_mut() else {
+            return Resized::InUse;
+        };
+        let resized = disk.log.resize(slots);
+        if resized == Resized::Done {
+            disk.conf.al_extents = slots;
+            self.write_superblock(v);
         }
-        self.write_superblock(v);
+        resized
     }
 
     /// Writes that wait for the activity log of a disk that is gone need it no more.
@@ -377,13 +431,22 @@ impl<B: Payload> Resource<B> {
 
     /// The backing device failed (spec 60 section 4.3).
     pub(crate) fn local_io_error(&mut self, v: usize, place: &str, mark: Mark, _error: DiskError) {
-        let Some(disk) = &self.volumes[v].disk else { return };
+        let Some(disk) = &self.volumes[v].disk else {
+            return;
+        };
         let policy = disk.conf.on_io_error;
         let state = self.state(v);
         if policy == OnIoError::PassOn {
-            self.log_volume(v, Level::Error, alloc::format!("Local IO failed in {place}."));
+            self.log_volume(
+                v,
+                Level::Error,
+                alloc::format!("Local IO failed in {place}."),
+            );
             if state.disk > DiskState::Inconsistent {
-                let mask = StateMask { disk: Some(DiskState::Inconsistent), ..StateMask::NOTHING };
+                let mask = StateMask {
+                    disk: Some(DiskState::Inconsistent),
+                    ..StateMask::NOTHING
+                };
                 self.change(v, mask, Check::Hard);
             }
             return;
@@ -406,24 +469,44 @@ impl<B: Payload> Resource<B> {
         if self.state(v).disk <= DiskState::Failed {
             return;
         }
-        let mask = StateMask { disk: Some(DiskState::Failed), ..StateMask::NOTHING };
+        let mask = StateMask {
+            disk: Some(DiskState::Failed),
+            ..StateMask::NOTHING
+        };
         self.change(v, mask, Check::Hard);
-        self.log_volume(v, Level::Error, alloc::format!("Local IO failed in {place}. Detaching..."));
+        self.log_volume(
+            v,
+            Level::Error,
+            alloc::format!("Local IO failed in {place}. Detaching..."),
+        );
     }
 
     pub(crate) fn call_local_io_error(&mut self, v: usize) {
-        let call = self.volumes[v].disk.as_ref().is_some_and(|d| d.conf.on_io_error == OnIoError::CallLocalIoError);
+        let call = self.volumes[v]
+            .disk
+            .as_ref()
+            .is_some_and(|d| d.conf.on_io_error == OnIoError::CallLocalIoError);
         if call && self.volumes[v].marks.contains(Mark::WAS_IO_ERROR) {
             let minor = self.volumes[v].minor;
-            self.run_helper(HelperPurpose::Notify, "local-io-error", HelperSubject::Minor(minor));
+            self.run_helper(
+                HelperPurpose::Notify,
+                "local-io-error",
+                HelperSubject::Minor(minor),
+            );
         }
     }
 
     // --- write ordering
 
     pub(crate) fn write_ordering(&self) -> WriteOrdering {
-        let disks = self.volumes.iter().filter_map(|volume| volume.disk.as_ref());
-        disks.map(|disk| disk.conf.ordering).min().unwrap_or(WriteOrdering::Flush)
+        let disks = self
+            .volumes
+            .iter()
+            .filter_map(|volume| volume.disk.as_ref());
+        disks
+            .map(|disk| disk.conf.ordering)
+            .min()
+            .unwrap_or(WriteOrdering::Flush)
     }
 
     pub(crate) fn lower_write_ordering(&mut self) {
@@ -433,7 +516,10 @@ impl<B: Payload> Resource<B> {
             }
         }
         let word = self.write_ordering().word();
-        self.log_resource(Level::Info, alloc::format!("Method to ensure write ordering: {word}"));
+        self.log_resource(
+            Level::Info,
+            alloc::format!("Method to ensure write ordering: {word}"),
+        );
     }
 
     /// Whether losing the peer's data calls for a new generation here (spec 60 section 1.10).
@@ -443,7 +529,10 @@ impl<B: Payload> Resource<B> {
         let primary = state.role == Role::Primary || state.peer == Role::Primary;
         primary
             && state.disk >= DiskState::UpToDate
-            && volume.disk.as_ref().is_some_and(|disk| disk.uuids.bitmap.is_empty())
+            && volume
+                .disk
+                .as_ref()
+                .is_some_and(|disk| disk.uuids.bitmap.is_empty())
     }
 
     pub(crate) fn is_connected(&self, v: usize) -> bool {
@@ -454,5 +543,8 @@ impl<B: Payload> Resource<B> {
 /// The activity-log extents that a range touches.
 pub(crate) const fn al_extents(sector: Sector, length: SectorCount) -> (AlExtent, AlExtent) {
     let last = sector.0 + length.0.saturating_sub(1);
-    (AlExtent((sector.0 / AL_EXTENT_SECTORS) as u32), AlExtent((last / AL_EXTENT_SECTORS) as u32))
+    (
+        AlExtent((sector.0 / AL_EXTENT_SECTORS) as u32),
+        AlExtent((last / AL_EXTENT_SECTORS) as u32),
+    )
 }

@@ -29,7 +29,10 @@ pub(crate) struct Outbox<B> {
 
 impl<B> Outbox<B> {
     pub(crate) const fn new() -> Self {
-        Self { ready: VecDeque::new(), held: VecDeque::new() }
+        Self {
+            ready: VecDeque::new(),
+            held: VecDeque::new(),
+        }
     }
 
     pub(crate) fn push(&mut self, effect: Effect<B>) {
@@ -42,7 +45,10 @@ impl<B> Outbox<B> {
 
     /// Makes everything that is pushed from now on wait for `op`.
     pub(crate) fn close_gate(&mut self, op: MetaOp) {
-        self.held.push_back(Held::Wait { op, done: Progress::Running });
+        self.held.push_back(Held::Wait {
+            op,
+            done: Progress::Running,
+        });
     }
 
     /// `op` is durable (or has failed for good).
@@ -57,7 +63,10 @@ impl<B> Outbox<B> {
         while let Some(front) = self.held.pop_front() {
             match front {
                 Held::Effect(effect) => self.ready.push_back(effect),
-                Held::Wait { done: Progress::Durable, .. } => {}
+                Held::Wait {
+                    done: Progress::Durable,
+                    ..
+                } => {}
                 wait @ Held::Wait { .. } => {
                     self.held.push_front(wait);
                     break;

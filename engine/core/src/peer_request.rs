@@ -2,10 +2,10 @@
 
 use alloc::vec::Vec;
 
-use drbd_types::{ConnState, DiskState, Sector, SectorCount, VolumeNr};
+use drbd_types::{ConnState, DiskState, Sector, SectorCount};
 use drbd_wire::{
-    BarrierAck, BarrierId, BlockAck, BlockId, BlockRequest, Body, ByteLen, DataFlags, DataHeader, ReplyHeader,
-    Socket,
+    BarrierAck, BarrierId, BlockAck, BlockId, BlockRequest, Body, ByteLen, DataFlags, DataHeader,
+    ReplyHeader, Socket,
 };
 
 use crate::config::WriteOrdering;
@@ -20,7 +20,6 @@ use crate::volume::Mark;
 
 /// A request of the peer in progress.
 pub(crate) struct PeerRequest<B> {
-    pub(crate) volume: VolumeNr,
     pub(crate) link: LinkId,
     pub(crate) kind: PeerKind,
     pub(crate) sector: Sector,
@@ -60,7 +59,10 @@ impl<B> PeerRequest<B> {
     }
 
     pub(crate) const fn mirrored(&self) -> bool {
-        matches!(self.kind, PeerKind::Write | PeerKind::Discard | PeerKind::WriteZeroes)
+        matches!(
+            self.kind,
+            PeerKind::Write | PeerKind::Discard | PeerKind::WriteZeroes
+        )
     }
 }
 
@@ -75,7 +77,9 @@ impl<B: Payload> Resource<B> {
     ) -> Result<(), Malformed> {
         let size = header.size.0;
         self.check_range(v, header.sector, size)?;
-        let Some(link) = self.conn.link.as_mut() else { return Ok(()) };
+        let Some(link) = self.conn.link.as_mut() else {
+            return Ok(());
+        };
         link.incoming.writes += 1;
         let id = link.id;
         let length = SectorCount(u64::from(size) / 512);
@@ -93,7 +97,6 @@ impl<B: Payload> Resource<B> {
         }
         self.volumes[v].counters.unacked += 1;
         let key = self.peer_requests.insert(PeerRequest {
-            volume: self.volumes[v].nr,
             link: id,
             kind,
             sector: header.sector,
@@ -117,18 +120,30 @@ impl<B: Payload> Resource<B> {
     /// Writes what the peer sent, unless resync data for the same place is still on its way to
     /// the disk: then the older data must arrive first.
     pub(crate) fn submit_peer_write(&mut self, v: usize, key: Key) {
-        let Some(request) = self.peer_requests.get(key) else { return };
-        let (kind, sector, size, length) = (request.kind, request.sector, request.size, request.length());
+        let Some(request) = self.peer_requests.get(key) else {
+            return;
+        };
+        let (kind, sector, size, length) =
+            (request.kind, request.sector, request.size, request.length());
         if request.mirrored() && self.volumes[v].resync.writing.overlaps(sector, length) {
             self.volumes[v].resync.waiting_writes.push_back(key);
             return;
         }
-        let durability =
-            if request.flags.contains(DataFlags::FUA) { Durability::Fua } else { Durability::Cached };
-        let Some(request) = self.peer_requests.get_mut(key) else { return };
+        let durability = if request.flags.contains(DataFlags::FUA) {
+            Durability::Fua
+        } else {
+            Durability::Cached
+        };
+        let Some(request) = self.peer_requests.get_mut(key) else {
+            return;
+        };
         let io = match (kind, request.data.take()) {
             (PeerKind::Discard, _) => DiskIo::Discard { sector, size },
-            (_, Some(data)) => DiskIo::Write { sector, data, durability },
+            (_, Some(data)) => DiskIo::Write {
+                sector,
+                data,
+                durability,
+            },
             (_, None) => DiskIo::WriteZeroes { sector, size },
         };
         if kind == PeerKind::ResyncWrite {
@@ -141,11 +156,25 @@ impl<B: Payload> Resource<B> {
     }
 
     /// P_DATA_REQUEST.
-    pub(crate) fn receive_read(&mut self, v: usize, request: BlockRequest) -> Result<(), Malformed> {
+    pub(crate) fn receive_read(
+        &mut self,
+        v: usize,
+        request: BlockRequest,
+    ) -> Result<(), Malformed> {
         self.check_range(v, request.sector, request.size.0)?;
         if self.volumes[v].state.disk != DiskState::UpToDate || self.volumes[v].disk.is_none() {
-            self.log_volume(v, Level::Error, "Can not satisfy peer's read request, no local data.");
-            self.block_ack(v, Body::NegDReply, request.sector, request.block_id, request.size.0);
+            self.log_volume(
+                v,
+                Level::Error,
+                "Can not satisfy peer's read request, no local data.",
+            );
+            self.block_ack(
+                v,
+                Body::NegDReply,
+                request.sector,
+                request.block_id,
+                request.size.0,
+            );
             return Ok(());
         }
         let key = self.new_peer_read(v, PeerKind::Read, request);
@@ -160,7 +189,6 @@ impl<B: Payload> Resource<B> {
             link.id
         });
         self.peer_requests.insert(PeerRequest {
-            volume: self.volumes[v].nr,
             link,
             kind,
             sector: request.sector,
@@ -173,17 +201,30 @@ impl<B: Payload> Resource<B> {
     }
 
     pub(crate) fn submit_peer_read(&mut self, v: usize, key: Key) {
-        let Some(request) = self.peer_requests.get(key) else { return };
+        let Some(request) = self.peer_requests.get(key) else {
+            return;
+        };
         let (sector, size, length) = (request.sector, request.size, request.length());
         self.volumes[v].counters.disk_read.0 += length.0;
         self.disk_io(v, DiskPurpose::Peer(key), DiskIo::Read { sector, size });
     }
 
     /// A disk operation for the peer ended.
-    pub(crate) fn peer_io_done(&mut self, v: usize, key: Key, result: Result<Option<B>, DiskError>) {
-        let Some(request) = self.peer_requests.remove(key) else { return };
+    pub(crate) fn peer_io_done(
+        &mut self,
+        v: usize,
+        key: Key,
+        result: Result<Option<B>, DiskError>,
+    ) {
+        let Some(request) = self.peer_requests.remove(key) else {
+            return;
+        };
         self.volumes[v].counters.unacked -= 1;
-        let current = self.conn.link.as_ref().is_some_and(|link| link.id == request.link);
+        let current = self
+            .conn
+            .link
+            .as_ref()
+            .is_some_and(|link| link.id == request.link);
         if current && let Some(link) = self.conn.link.as_mut() {
             link.receiver.working -= 1;
         }
@@ -202,7 +243,13 @@ impl<B: Payload> Resource<B> {
         self.retry_waiting_peer_writes(v);
     }
 
-    fn peer_write_done(&mut self, v: usize, request: &PeerRequest<B>, current: bool, result: Result<(), DiskError>) {
+    fn peer_write_done(
+        &mut self,
+        v: usize,
+        request: &PeerRequest<B>,
+        current: bool,
+        result: Result<(), DiskError>,
+    ) {
         let (sector, length) = (request.sector, request.length());
         let result = match result {
             // The peer only asked for a discard; the blocks are as free as they were.
@@ -216,7 +263,11 @@ impl<B: Payload> Resource<B> {
             }
         }
         if let Err(error) = result {
-            self.log_volume(v, Level::Error, alloc::format!("write: error=10 s={sector}s"));
+            self.log_volume(
+                v,
+                Level::Error,
+                alloc::format!("write: error=10 s={sector}s"),
+            );
             self.mark_out_of_sync(v, sector, length);
             self.local_io_error(v, "drbd_endio_write_sec_final", Mark::empty(), error);
         }
@@ -234,9 +285,21 @@ impl<B: Payload> Resource<B> {
         let syncing = conn >= ConnState::SyncSource && conn <= ConnState::PausedSyncT;
         if syncing && request.flags.contains(DataFlags::MAY_SET_IN_SYNC) {
             self.mark_in_sync(v, request.sector, request.length());
-            self.block_ack(v, Body::RsWriteAck, request.sector, request.block_id, request.size);
+            self.block_ack(
+                v,
+                Body::RsWriteAck,
+                request.sector,
+                request.block_id,
+                request.size,
+            );
         } else if request.flags.contains(DataFlags::SEND_WRITE_ACK) {
-            self.block_ack(v, Body::WriteAck, request.sector, request.block_id, request.size);
+            self.block_ack(
+                v,
+                Body::WriteAck,
+                request.sector,
+                request.block_id,
+                request.size,
+            );
         }
     }
 
@@ -255,14 +318,27 @@ impl<B: Payload> Resource<B> {
         }
         match result.ok().flatten() {
             Some(data) => {
-                let header =
-                    ReplyHeader { sector: request.sector, block_id: request.block_id, size: ByteLen(request.size) };
+                let header = ReplyHeader {
+                    sector: request.sector,
+                    block_id: request.block_id,
+                    size: ByteLen(request.size),
+                };
                 self.volumes[v].counters.net_send.0 += request.length().0;
                 self.send(v, Socket::Data, Body::DataReply(header), Some(data));
             }
             None => {
-                self.log_volume(v, Level::Error, alloc::format!("Sending NegDReply. sector={}s.", request.sector));
-                self.block_ack(v, Body::NegDReply, request.sector, request.block_id, request.size);
+                self.log_volume(
+                    v,
+                    Level::Error,
+                    alloc::format!("Sending NegDReply. sector={}s.", request.sector),
+                );
+                self.block_ack(
+                    v,
+                    Body::NegDReply,
+                    request.sector,
+                    request.block_id,
+                    request.size,
+                );
             }
         }
     }
@@ -285,8 +361,12 @@ impl<B: Payload> Resource<B> {
     }
 
     fn check_barrier(&mut self) {
-        let Some(link) = self.conn.link.as_mut() else { return };
-        let Some(Hold::Barrier(_)) = link.receiver.hold else { return };
+        let Some(link) = self.conn.link.as_mut() else {
+            return;
+        };
+        let Some(Hold::Barrier(_)) = link.receiver.hold else {
+            return;
+        };
         if link.incoming.active > 0 || link.incoming.flushes > 0 {
             return;
         }
@@ -294,12 +374,16 @@ impl<B: Payload> Resource<B> {
             self.acknowledge_barrier();
             return;
         }
-        let disks: Vec<usize> = (0..self.volumes.len()).filter(|&v| self.volumes[v].has_data_disk()).collect();
+        let disks: Vec<usize> = (0..self.volumes.len())
+            .filter(|&v| self.volumes[v].has_data_disk())
+            .collect();
         if disks.is_empty() {
             self.acknowledge_barrier();
             return;
         }
-        let Some(link) = self.conn.link.as_mut() else { return };
+        let Some(link) = self.conn.link.as_mut() else {
+            return;
+        };
         link.incoming.flushes = disks.len() as u32;
         let id = link.id;
         for v in disks {
@@ -313,7 +397,9 @@ impl<B: Payload> Resource<B> {
             self.log_volume(v, Level::Error, "local disk FLUSH FAILED with status 10");
             self.lower_write_ordering();
         }
-        let Some(link) = self.conn.link.as_mut().filter(|link| link.id == id) else { return };
+        let Some(link) = self.conn.link.as_mut().filter(|link| link.id == id) else {
+            return;
+        };
         link.incoming.flushes -= 1;
         if link.incoming.flushes == 0 {
             self.acknowledge_barrier();
@@ -321,11 +407,18 @@ impl<B: Payload> Resource<B> {
     }
 
     fn acknowledge_barrier(&mut self) {
-        let Some(link) = self.conn.link.as_mut() else { return };
-        let Some(Hold::Barrier(barrier)) = link.receiver.hold.take() else { return };
+        let Some(link) = self.conn.link.as_mut() else {
+            return;
+        };
+        let Some(Hold::Barrier(barrier)) = link.receiver.hold.take() else {
+            return;
+        };
         let set_size = core::mem::take(&mut link.incoming.writes);
         if set_size > 0 {
-            self.send_connection(Socket::Meta, Body::BarrierAck(BarrierAck { barrier, set_size }));
+            self.send_connection(
+                Socket::Meta,
+                Body::BarrierAck(BarrierAck { barrier, set_size }),
+            );
         }
     }
 
@@ -340,7 +433,17 @@ impl<B: Payload> Resource<B> {
         size: u32,
     ) {
         let seq = self.volumes[v].next_seq();
-        self.send(v, Socket::Meta, body(BlockAck { sector, block_id, size: ByteLen(size), seq }), None);
+        self.send(
+            v,
+            Socket::Meta,
+            body(BlockAck {
+                sector,
+                block_id,
+                size: ByteLen(size),
+                seq,
+            }),
+            None,
+        );
     }
 
     pub(crate) fn check_range(&self, v: usize, sector: Sector, size: u32) -> Result<(), Malformed> {

@@ -60,7 +60,9 @@ impl<B: Payload> Resource<B> {
     }
 
     pub(crate) fn try_promotion(&mut self, mut promotion: Promotion) {
-        let Some(v) = self.index(promotion.volume) else { return };
+        let Some(v) = self.index(promotion.volume) else {
+            return;
+        };
         if promotion.not_before.is_some_and(|at| self.now < at) {
             return self.wait(promotion.ticket, Waiting::Promote(promotion));
         }
@@ -72,14 +74,20 @@ impl<B: Payload> Resource<B> {
             pdsk: promotion.pdsk,
             ..StateMask::NOTHING
         };
-        let check = if promotion.tries < TRIES { Check::Quiet } else { Check::Soft };
+        let check = if promotion.tries < TRIES {
+            Check::Quiet
+        } else {
+            Check::Soft
+        };
         if let Asked::Done(outcome) = self.request_change(v, mask, check, Job::Promote(promotion)) {
             self.promotion_answered(promotion, outcome);
         }
     }
 
     pub(crate) fn promotion_answered(&mut self, mut promotion: Promotion, outcome: StateOutcome) {
-        let Some(v) = self.index(promotion.volume) else { return };
+        let Some(v) = self.index(promotion.volume) else {
+            return;
+        };
         if outcome == StateOutcome::NothingToDo {
             return self.reply(promotion.ticket, Outcome::State(outcome));
         }
@@ -109,14 +117,19 @@ impl<B: Payload> Resource<B> {
                 promotion.kind = Kind::Forced;
                 self.try_promotion(promotion);
             }
-            StateOutcome::NoUpToDateDisk if disk == DiskState::Consistent && promotion.disk.is_none() => {
+            StateOutcome::NoUpToDateDisk
+                if disk == DiskState::Consistent && promotion.disk.is_none() =>
+            {
                 self.fence_peer(v, FencePurpose::Promotion(promotion));
             }
             StateOutcome::PrimaryNop => self.fence_peer(v, FencePurpose::Promotion(promotion)),
             StateOutcome::TwoPrimaries if promotion.tries == 1 => {
                 promotion.tries = TRIES - 1;
-                let patience = self.ping_times().map_or_else(Default::default, |(_, timeout)| timeout);
-                promotion.not_before = Some(self.now + patience + core::time::Duration::from_millis(100));
+                let patience = self
+                    .ping_times()
+                    .map_or_else(Default::default, |(_, timeout)| timeout);
+                promotion.not_before =
+                    Some(self.now + patience + core::time::Duration::from_millis(100));
                 self.wait(promotion.ticket, Waiting::Promote(promotion));
             }
             _ => {
@@ -129,7 +142,9 @@ impl<B: Payload> Resource<B> {
 
     /// fence-peer has an answer for a promotion.
     pub(crate) fn promotion_fenced(&mut self, mut promotion: Promotion, result: FenceResult) {
-        let Some(v) = self.index(promotion.volume) else { return };
+        let Some(v) = self.index(promotion.volume) else {
+            return;
+        };
         match result {
             FenceResult::Fenced if self.state(v).disk == DiskState::Consistent => {
                 promotion.disk = Some(DiskState::UpToDate);
@@ -146,7 +161,11 @@ impl<B: Payload> Resource<B> {
     fn promoted(&mut self, v: usize, promotion: Promotion, outcome: StateOutcome) {
         let forced = promotion.kind == Kind::Forced;
         if forced {
-            self.log_volume(v, Level::Warning, "Forced to consider local data as UpToDate!");
+            self.log_volume(
+                v,
+                Level::Warning,
+                "Forced to consider local data as UpToDate!",
+            );
         }
         self.conn.once.remove(ConnectOnce::DISCARD_MY_DATA);
         let state = self.state(v);
@@ -165,14 +184,20 @@ impl<B: Payload> Resource<B> {
             self.send_state(v);
         }
         let volume = self.volumes[v].nr;
-        self.outbox.push(Effect::SetAccess { volume, access: Access::ReadWrite });
+        self.outbox.push(Effect::SetAccess {
+            volume,
+            access: Access::ReadWrite,
+        });
         self.reply(promotion.ticket, Outcome::State(outcome));
     }
 
     /// What follows from having become Secondary.
     pub(crate) fn demoted(&mut self, v: usize) {
         let volume = self.volumes[v].nr;
-        self.outbox.push(Effect::SetAccess { volume, access: Access::Closed });
+        self.outbox.push(Effect::SetAccess {
+            volume,
+            access: Access::Closed,
+        });
         self.adopt_role_bit(v);
         self.run_worker();
         self.sync_superblock(v);

@@ -35,12 +35,24 @@ impl From<Malformed> for Broken {
 
 impl<B: Payload> Resource<B> {
     /// A packet arrived. Those of the data socket may have to wait for their predecessors.
-    pub(crate) fn packet(&mut self, link: LinkId, socket: Socket, packet: Packet, payload: Option<B>) {
+    pub(crate) fn packet(
+        &mut self,
+        link: LinkId,
+        socket: Socket,
+        packet: Packet,
+        payload: Option<B>,
+    ) {
         let now = self.now;
-        let Some(current) = self.conn.link.as_mut().filter(|current| current.id == link) else { return };
-        let Some(up) = current.up.as_mut() else { return };
+        let Some(current) = self.conn.link.as_mut().filter(|current| current.id == link) else {
+            return;
+        };
+        let Some(up) = current.up.as_mut() else {
+            return;
+        };
         up.heard = now;
-        if socket == Socket::Data && (current.receiver.hold.is_some() || !current.receiver.deferred.is_empty()) {
+        if socket == Socket::Data
+            && (current.receiver.hold.is_some() || !current.receiver.deferred.is_empty())
+        {
             current.receiver.deferred.push_back((packet, payload));
             return;
         }
@@ -50,11 +62,15 @@ impl<B: Payload> Resource<B> {
     /// Goes on with deferred packets as far as the receiver may.
     pub(crate) fn receive_deferred(&mut self) {
         loop {
-            let Some(link) = self.conn.link.as_mut() else { return };
+            let Some(link) = self.conn.link.as_mut() else {
+                return;
+            };
             if link.receiver.hold.is_some() {
                 return;
             }
-            let Some((packet, payload)) = link.receiver.deferred.pop_front() else { return };
+            let Some((packet, payload)) = link.receiver.deferred.pop_front() else {
+                return;
+            };
             self.process(Socket::Data, packet, payload);
             self.run_worker();
         }
@@ -64,7 +80,9 @@ impl<B: Payload> Resource<B> {
     pub fn accepts_data(&self) -> bool {
         let limit = self.conn.net.as_ref().map_or(2048, |net| net.max_buffers);
         self.conn.link.as_ref().is_some_and(|link| {
-            link.receiver.hold.is_none() && link.receiver.deferred.is_empty() && link.receiver.working < limit
+            link.receiver.hold.is_none()
+                && link.receiver.deferred.is_empty()
+                && link.receiver.working < limit
         })
     }
 
@@ -95,7 +113,9 @@ impl<B: Payload> Resource<B> {
             Body::UnplugRemote | Body::DelayProbe(_) => return Ok(()),
             _ => {}
         }
-        let Some(v) = self.index(packet.volume) else { return self.unknown_volume(&packet) };
+        let Some(v) = self.index(packet.volume) else {
+            return self.unknown_volume(&packet);
+        };
         match packet.body {
             Body::Data(header) => self.receive_write(v, PeerKind::Write, header, payload)?,
             Body::Trim(header) => self.receive_write(v, PeerKind::Discard, header, None)?,
@@ -144,13 +164,17 @@ impl<B: Payload> Resource<B> {
             Body::DelayProbe(_) => return Ok(()),
             _ => {}
         }
-        let Some(v) = self.index(packet.volume) else { return self.unknown_volume(&packet) };
+        let Some(v) = self.index(packet.volume) else {
+            return self.unknown_volume(&packet);
+        };
         match packet.body {
             Body::StateChgReply(code) => self.cluster_answer(code),
             Body::WriteAck(ack) | Body::RecvAck(ack) | Body::Superseded(ack) => {
                 self.receive_ack(v, ack, Stage::empty())?;
             }
-            Body::RsWriteAck(ack) if ack.block_id == BlockId::SYNCER => self.receive_resync_ack(v, ack)?,
+            Body::RsWriteAck(ack) if ack.block_id == BlockId::SYNCER => {
+                self.receive_resync_ack(v, ack)?
+            }
             Body::RsWriteAck(ack) => self.receive_ack(v, ack, Stage::IN_SYNC_ON_PEER)?,
             Body::NegAck(ack) => self.receive_neg_ack(v, ack)?,
             Body::NegDReply(ack) => self.receive_neg_read_reply(v, ack)?,
@@ -160,7 +184,10 @@ impl<B: Payload> Resource<B> {
             other => {
                 let agreed = self.conn.agreed().map(|agreed| agreed.version);
                 let name = agreed.map_or("", |version| other.command(version).log_name());
-                self.log_resource(Level::Error, alloc::format!("Unexpected meta packet {name}"));
+                self.log_resource(
+                    Level::Error,
+                    alloc::format!("Unexpected meta packet {name}"),
+                );
                 return Err(Broken::Fatal);
             }
         }
@@ -210,11 +237,20 @@ impl<B: Payload> Resource<B> {
         Ok(())
     }
 
-    fn receive_read_reply(&mut self, v: usize, header: ReplyHeader, payload: Option<B>) -> Result<(), Broken> {
+    fn receive_read_reply(
+        &mut self,
+        v: usize,
+        header: ReplyHeader,
+        payload: Option<B>,
+    ) -> Result<(), Broken> {
         let key = self.find_request(v, "receive_DataReply", header.block_id, header.sector)?;
         let expected = self.requests.get(key).map_or(0, |request| request.size);
         let Some(data) = payload.filter(|data| data.size() == expected) else {
-            return Err(Malformed(alloc::format!("DataReply of wrong size, sector {}s", header.sector)).into());
+            return Err(Malformed(alloc::format!(
+                "DataReply of wrong size, sector {}s",
+                header.sector
+            ))
+            .into());
         };
         self.volumes[v].counters.net_receive.0 += u64::from(expected) / 512;
         self.volumes[v].counters.pending -= 1;
@@ -259,17 +295,29 @@ impl<B: Payload> Resource<B> {
     }
 
     /// The request that an answer names; an unknown one breaks the connection (spec 50 10.5).
-    fn find_request(&self, v: usize, who: &str, id: BlockId, sector: Sector) -> Result<Key, Broken> {
+    fn find_request(
+        &self,
+        v: usize,
+        who: &str,
+        id: BlockId,
+        sector: Sector,
+    ) -> Result<Key, Broken> {
         let key = Key(id.0);
         let volume = self.volumes[v].nr;
         let awaited = |kind: Kind, stage: Stage| {
-            stage.contains(Stage::NET_PENDING) || (kind != Kind::Read && stage.contains(Stage::IN_LOG))
+            stage.contains(Stage::NET_PENDING)
+                || (kind != Kind::Read && stage.contains(Stage::IN_LOG))
         };
         match self.requests.get(key) {
-            Some(r) if r.volume == volume && r.sector == sector && awaited(r.kind, r.stage) => Ok(key),
+            Some(r) if r.volume == volume && r.sector == sector && awaited(r.kind, r.stage) => {
+                Ok(key)
+            }
             _ => Err(Broken::Lost(
                 ConnState::NetworkFailure,
-                alloc::format!("{who}: failed to find request 0x{:x}, sector {sector}s", id.0),
+                alloc::format!(
+                    "{who}: failed to find request 0x{:x}, sector {sector}s",
+                    id.0
+                ),
             )),
         }
     }
@@ -302,9 +350,17 @@ impl<B: Payload> Resource<B> {
     }
 
     /// A socket failed or was closed.
-    pub(crate) fn link_lost(&mut self, link: LinkId, socket: Socket, cause: ConnState, message: String) {
+    pub(crate) fn link_lost(
+        &mut self,
+        link: LinkId,
+        socket: Socket,
+        cause: ConnState,
+        message: String,
+    ) {
         let now = self.now;
-        let Some(current) = self.conn.link.as_mut().filter(|current| current.id == link) else { return };
+        let Some(current) = self.conn.link.as_mut().filter(|current| current.id == link) else {
+            return;
+        };
         if socket == Socket::Data && self.conn.cluster.is_some() && current.data_closed.is_none() {
             // The answer to a disconnect request may still be in the meta socket.
             current.data_closed = Some(now);

@@ -25,7 +25,8 @@ impl<B: Payload> Resource<B> {
     pub(crate) fn receive_sizes(&mut self, v: usize, peer: &ReportSizes) -> Result<(), Broken> {
         self.volumes[v].peer_capacity = peer.disk;
         let old = self.volumes[v].size;
-        let own_disk = self.volumes[v].disk.is_some() && self.state(v).disk >= DiskState::Negotiating;
+        let own_disk =
+            self.volumes[v].disk.is_some() && self.state(v).disk >= DiskState::Negotiating;
         if own_disk {
             self.size_with_disk(v, peer)?;
         } else {
@@ -50,7 +51,9 @@ impl<B: Payload> Resource<B> {
 
     fn size_with_disk(&mut self, v: usize, peer: &ReportSizes) -> Result<(), Broken> {
         let state = self.state(v);
-        let Some(disk) = self.volumes[v].disk.as_mut() else { return Ok(()) };
+        let Some(disk) = self.volumes[v].disk.as_mut() else {
+            return Ok(());
+        };
         let own = disk.capacity.min(disk.bitmap_capacity);
         let mut user = disk.conf.size;
         if state.conn <= ConnState::WfReportParams {
@@ -62,21 +65,30 @@ impl<B: Payload> Resource<B> {
         } else {
             user = peer.user;
         }
-        let inputs = SizeInputs { own, peer: peer.disk, last_agreed: disk.last_agreed, user };
+        let inputs = SizeInputs {
+            own,
+            peer: peer.disk,
+            last_agreed: disk.last_agreed,
+            user,
+        };
         let new = size::effective(&inputs);
         let current = self.volumes[v].size;
         if new < current
             && state.disk >= DiskState::Outdated
             && (state.conn < ConnState::Connected || state.pdsk == DiskState::Diskless)
         {
-            let text = alloc::format!("The peer's disk size is too small! ({new} < {current} sectors)");
+            let text =
+                alloc::format!("The peer's disk size is too small! ({new} < {current} sectors)");
             self.log_volume(v, Level::Error, text);
             return Err(Broken::Fatal);
         }
         if let Some(disk) = self.volumes[v].disk.as_mut()
             && disk.conf.size != user
         {
-            let text = alloc::format!("Peer sets u_size to {user} sectors (old: {})", disk.conf.size);
+            let text = alloc::format!(
+                "Peer sets u_size to {user} sectors (old: {})",
+                disk.conf.size
+            );
             disk.conf.size = user;
             self.log_volume(v, Level::Info, text);
         }
@@ -96,19 +108,25 @@ impl<B: Payload> Resource<B> {
     }
 
     fn size_without_disk(&mut self, v: usize, peer: &ReportSizes) -> Result<(), Broken> {
-        let offered = [peer.current, peer.user, peer.disk].into_iter().find(|size| size.0 != 0);
+        let offered = [peer.current, peer.user, peer.disk]
+            .into_iter()
+            .find(|size| size.0 != 0);
         let Some(new) = offered else { return Ok(()) };
         let current = self.volumes[v].size;
         if new == current {
             return Ok(());
         }
         if current.0 != 0 && peer.disk.0 == 0 {
-            let text = alloc::format!("Ignored diskless peer device size (peer:{new} != me:{current} sectors)!");
+            let text = alloc::format!(
+                "Ignored diskless peer device size (peer:{new} != me:{current} sectors)!"
+            );
             self.log_volume(v, Level::Warning, text);
             return Ok(());
         }
         if new < current && self.state(v).role == Role::Primary {
-            let text = alloc::format!("The peer's device size is too small! ({new} < {current} sectors); demote me first!");
+            let text = alloc::format!(
+                "The peer's device size is too small! ({new} < {current} sectors); demote me first!"
+            );
             self.log_volume(v, Level::Error, text);
             return Err(Broken::Fatal);
         }
@@ -124,7 +142,11 @@ impl<B: Payload> Resource<B> {
             && state.pdsk >= DiskState::Inconsistent
         {
             if flags.contains(SizesFlags::NO_RESYNC) {
-                self.log_volume(v, Level::Info, "Resync of new storage suppressed with --assume-clean");
+                self.log_volume(
+                    v,
+                    Level::Info,
+                    "Resync of new storage suppressed with --assume-clean",
+                );
             } else {
                 self.resync_after_grow(v);
             }
@@ -137,7 +159,11 @@ impl<B: Payload> Resource<B> {
 
     /// P_UUIDS.
     pub(crate) fn receive_uuids(&mut self, v: usize, report: &ReportUuids) -> Result<(), Broken> {
-        let peer = PeerReport { uuids: report.uuids, bits: report.bits_set, flags: report.flags };
+        let peer = PeerReport {
+            uuids: report.uuids,
+            bits: report.bits_set,
+            flags: report.flags,
+        };
         self.volumes[v].peer_uuids = Some(peer);
         let state = self.state(v);
         let exposed = self.volumes[v].exposed_uuid;
@@ -166,13 +192,20 @@ impl<B: Payload> Resource<B> {
     fn expose(&mut self, v: usize, peer: PeerReport) {
         if self.volumes[v].exposed_uuid != peer.uuids.current {
             self.volumes[v].exposed_uuid = peer.uuids.current;
-            let text = alloc::format!("receiver updated UUIDs to effective data uuid: {}", peer.uuids.current);
+            let text = alloc::format!(
+                "receiver updated UUIDs to effective data uuid: {}",
+                peer.uuids.current
+            );
             self.log_volume(v, Level::Info, text);
         }
     }
 
     fn accept_skip_initial_sync(&mut self, v: usize, peer: PeerReport) {
-        self.log_volume(v, Level::Info, "Accepted new current UUID, preparing to skip initial sync");
+        self.log_volume(
+            v,
+            Level::Info,
+            "Accepted new current UUID, preparing to skip initial sync",
+        );
         self.accept_skipped_sync(v);
         let role = self.state(v).role;
         if let Some(disk) = self.volumes[v].disk.as_mut() {
@@ -186,7 +219,10 @@ impl<B: Payload> Resource<B> {
     }
 
     fn own_current(&self, v: usize) -> drbd_types::Uuid {
-        self.volumes[v].disk.as_ref().map_or_else(Default::default, |disk| disk.uuids.current)
+        self.volumes[v]
+            .disk
+            .as_ref()
+            .map_or_else(Default::default, |disk| disk.uuids.current)
     }
 
     // --- state
@@ -198,9 +234,15 @@ impl<B: Payload> Resource<B> {
         };
         let own = self.state(v);
         if own.conn <= ConnState::TearDown {
-            return Err(Broken::Lost(ConnState::ProtocolError, String::from("state packet while tearing down")));
+            return Err(Broken::Lost(
+                ConnState::ProtocolError,
+                String::from("state packet while tearing down"),
+            ));
         }
-        let flags = self.volumes[v].peer_uuids.map(|peer| peer.flags).unwrap_or_default();
+        let flags = self.volumes[v]
+            .peer_uuids
+            .map(|peer| peer.flags)
+            .unwrap_or_default();
         let mut peer_disk = handshake::real_peer_disk(peer.disk, flags);
         match self.end_of_sync(v, own, peer, peer_disk) {
             EndOfSync::Handled => return Ok(()),
@@ -235,25 +277,39 @@ impl<B: Payload> Resource<B> {
                     conn = ConnState::WfBitMapT;
                 }
                 Verdict::Abort(Abort::FailOwnDisk) => {
-                    let mask = StateMask { disk: Some(DiskState::Failed), ..StateMask::NOTHING };
+                    let mask = StateMask {
+                        disk: Some(DiskState::Failed),
+                        ..StateMask::NOTHING
+                    };
                     self.change(v, mask, Check::Hard);
                 }
                 Verdict::Abort(Abort::PeerDiskless) => peer_disk = DiskState::Diskless,
                 Verdict::Abort(Abort::Retry) => {
-                    return Err(Broken::Lost(ConnState::ProtocolError, String::from("dry-run connect")));
+                    return Err(Broken::Lost(
+                        ConnState::ProtocolError,
+                        String::from("dry-run connect"),
+                    ));
                 }
                 Verdict::Abort(Abort::Disconnect) | Verdict::Demote => return Err(Broken::Fatal),
             }
             if matches!(conn, ConnState::Connected | ConnState::WfBitMapS) {
                 postponed = self.volumes[v].postponed;
             }
-        } else if own.disk == DiskState::Negotiating && matches!(conn, ConnState::Connected | ConnState::WfBitMapS) {
+        } else if own.disk == DiskState::Negotiating
+            && matches!(conn, ConnState::Connected | ConnState::WfBitMapS)
+        {
             postponed = self.volumes[v].postponed;
         }
         self.adopt_peer_state(v, own, peer, peer_disk, conn, postponed)
     }
 
-    fn end_of_sync(&mut self, v: usize, own: State, peer: State, peer_disk: DiskState) -> EndOfSync {
+    fn end_of_sync(
+        &mut self,
+        v: usize,
+        own: State,
+        peer: State,
+        peer_disk: DiskState,
+    ) -> EndOfSync {
         let waiting = matches!(own.pdsk, DiskState::Inconsistent | DiskState::Consistent)
             && peer_disk == DiskState::UpToDate
             && own.conn > ConnState::Connected
@@ -328,7 +384,11 @@ impl<B: Payload> Resource<B> {
         if postponed.is_some() || conn > ConnState::Connected {
             self.volumes[v].postponed = None;
         }
-        let check = if new_connection { Check::Soft } else { Check::Hard };
+        let check = if new_connection {
+            Check::Soft
+        } else {
+            Check::Hard
+        };
         let outcome = self.change(v, mask, check);
         if !outcome.is_success() {
             return Err(Broken::Fatal);
@@ -352,10 +412,18 @@ impl<B: Payload> Resource<B> {
 
     /// A peer that was rebooted cannot take the frozen writes.
     fn refuse_thaw(&mut self, v: usize) -> Broken {
-        self.log_volume(v, Level::Error, "Aborting Connect, can not thaw IO with an only Consistent peer");
+        self.log_volume(
+            v,
+            Level::Error,
+            "Aborting Connect, can not thaw IO with an only Consistent peer",
+        );
         self.clear_transfer_log();
         self.take_owed_generation(v);
-        let mask = StateMask { susp: Some(false), susp_fen: Some(false), ..StateMask::NOTHING };
+        let mask = StateMask {
+            susp: Some(false),
+            susp_fen: Some(false),
+            ..StateMask::NOTHING
+        };
         self.change(v, mask, Check::Hard);
         self.release_held();
         Broken::Lost(ConnState::ProtocolError, String::new())
@@ -365,7 +433,9 @@ impl<B: Payload> Resource<B> {
 
     /// Compares generations with the peer and carries out what the comparison asks for.
     fn sync_handshake(&mut self, v: usize, peer: State) -> Verdict {
-        let Some(inputs) = self.handshake_inputs(v, peer) else { return Verdict::Abort(Abort::Disconnect) };
+        let Some(inputs) = self.handshake_inputs(v, peer) else {
+            return Verdict::Abort(Abort::Disconnect);
+        };
         let mut decision = handshake::decide(&inputs);
         self.carry_out(v, core::mem::take(&mut decision.steps));
         if decision.verdict == Verdict::Demote {
@@ -399,7 +469,9 @@ impl<B: Payload> Resource<B> {
         for step in steps {
             match step {
                 Step::Log(level, text) => self.log_volume(v, level, text),
-                Step::Helper(event) => self.run_helper(HelperPurpose::Notify, event, HelperSubject::Minor(minor)),
+                Step::Helper(event) => {
+                    self.run_helper(HelperPurpose::Notify, event, HelperSubject::Minor(minor))
+                }
             }
         }
     }
@@ -431,7 +503,11 @@ impl<B: Payload> Resource<B> {
             always_asbp: net.always_asbp,
             rr_conflict: net.rr_conflict,
             once: self.conn.once,
-            peer_once: self.conn.link.as_ref().map_or(ConnectOnce::empty(), |link| link.peer_once),
+            peer_once: self
+                .conn
+                .link
+                .as_ref()
+                .map_or(ConnectOnce::empty(), |link| link.peer_once),
         })
     }
 }

@@ -81,7 +81,9 @@ impl<B> Request<B> {
 pub(crate) fn fits(sector: Sector, size: u32, device: SectorCount) -> bool {
     size != 0
         && size.is_multiple_of(512)
-        && sector.checked_add(SectorCount(u64::from(size) / 512)).is_some_and(|end| end.0 <= device.0)
+        && sector
+            .checked_add(SectorCount(u64::from(size) / 512))
+            .is_some_and(|end| end.0 <= device.0)
 }
 
 impl<B: Payload> Resource<B> {
@@ -126,7 +128,11 @@ impl<B: Payload> Resource<B> {
     fn admits(&self, v: usize, request: &IoRequest<B>) -> bool {
         let volume = &self.volumes[v];
         let state = &volume.state;
-        let limit = self.conn.net.as_ref().map_or(2048, |net| net.max_buffers as usize);
+        let limit = self
+            .conn
+            .net
+            .as_ref()
+            .map_or(2048, |net| net.max_buffers as usize);
         if state.suspended()
             || matches!(state.conn, ConnState::WfBitMapT | ConnState::WfSyncUuid)
             || matches!(state.disk, DiskState::Attaching | DiskState::Negotiating)
@@ -138,29 +144,48 @@ impl<B: Payload> Resource<B> {
         let (sector, size) = match request {
             IoRequest::Flush | IoRequest::Read { .. } => return true,
             IoRequest::Write { sector, data, .. } => (*sector, data.size()),
-            IoRequest::Discard { sector, size } | IoRequest::WriteZeroes { sector, size } => (*sector, *size),
+            IoRequest::Discard { sector, size } | IoRequest::WriteZeroes { sector, size } => {
+                (*sector, *size)
+            }
         };
-        !volume.writing.overlaps(sector, SectorCount(u64::from(size) / 512))
+        !volume
+            .writing
+            .overlaps(sector, SectorCount(u64::from(size) / 512))
     }
 
     fn start_io(&mut self, v: usize, id: IoId, request: IoRequest<B>) {
         match request {
             IoRequest::Flush => self.start_flush(v, id),
             IoRequest::Read { sector, size } => {
-                let key = self.new_request(v, id, Kind::Read, sector, size, None, Durability::Cached);
+                let key =
+                    self.new_request(v, id, Kind::Read, sector, size, None, Durability::Cached);
                 self.start_read(v, key);
             }
-            IoRequest::Write { sector, data, durability } => {
+            IoRequest::Write {
+                sector,
+                data,
+                durability,
+            } => {
                 let size = data.size();
-                let key = self.new_request(v, id, Kind::Write, sector, size, Some(data), durability);
+                let key =
+                    self.new_request(v, id, Kind::Write, sector, size, Some(data), durability);
                 self.start_write(v, key);
             }
             IoRequest::Discard { sector, size } => {
-                let key = self.new_request(v, id, Kind::Discard, sector, size, None, Durability::Cached);
+                let key =
+                    self.new_request(v, id, Kind::Discard, sector, size, None, Durability::Cached);
                 self.start_write(v, key);
             }
             IoRequest::WriteZeroes { sector, size } => {
-                let key = self.new_request(v, id, Kind::WriteZeroes, sector, size, None, Durability::Cached);
+                let key = self.new_request(
+                    v,
+                    id,
+                    Kind::WriteZeroes,
+                    sector,
+                    size,
+                    None,
+                    Durability::Cached,
+                );
                 self.start_write(v, key);
             }
         }
@@ -209,27 +234,38 @@ impl<B: Payload> Resource<B> {
     // --- reads
 
     pub(crate) fn start_read(&mut self, v: usize, key: Key) {
-        let Some(request) = self.requests.get(key) else { return };
+        let Some(request) = self.requests.get(key) else {
+            return;
+        };
         let (sector, size, length) = (request.sector, request.size, request.length());
         let volume = &self.volumes[v];
         let local = match volume.state.disk {
             DiskState::UpToDate => volume.disk.is_some(),
-            DiskState::Inconsistent => {
-                volume.disk.as_ref().is_some_and(|disk| !disk.bitmap.any_set(sector, length))
-            }
+            DiskState::Inconsistent => volume
+                .disk
+                .as_ref()
+                .is_some_and(|disk| !disk.bitmap.any_set(sector, length)),
             _ => false,
         };
         if local {
             self.stage(key, Stage::LOCAL_PENDING, Stage::empty());
             self.volumes[v].counters.disk_read.0 += length.0;
-            self.disk_io(v, DiskPurpose::ApplicationRead(key), DiskIo::Read { sector, size });
+            self.disk_io(
+                v,
+                DiskPurpose::ApplicationRead(key),
+                DiskIo::Read { sector, size },
+            );
         } else if volume.state.pdsk == DiskState::UpToDate && self.conn.up().is_some() {
             self.stage(key, Stage::NET_PENDING, Stage::empty());
             if let Some(request) = self.requests.get_mut(key) {
                 request.sent_at = Some(self.now);
             }
             self.volumes[v].counters.pending += 1;
-            let body = Body::DataRequest(BlockRequest { sector, block_id: BlockId(key.0), size: ByteLen(size) });
+            let body = Body::DataRequest(BlockRequest {
+                sector,
+                block_id: BlockId(key.0),
+                size: ByteLen(size),
+            });
             self.send(v, Socket::Data, body, None);
         } else if volume.state.suspended() {
             self.stage(key, Stage::HELD, Stage::empty());
@@ -244,12 +280,17 @@ impl<B: Payload> Resource<B> {
         match result {
             Ok(data) => self.finish_read(v, key, Ok(data)),
             Err(error) => {
-                let Some(request) = self.requests.get(key) else { return };
+                let Some(request) = self.requests.get(key) else {
+                    return;
+                };
                 let (sector, length) = (request.sector, request.length());
                 self.log_volume(
                     v,
                     Level::Error,
-                    alloc::format!("local READ IO error sector {sector}+{length} on {}", self.disk_name(v)),
+                    alloc::format!(
+                        "local READ IO error sector {sector}+{length} on {}",
+                        self.disk_name(v)
+                    ),
                 );
                 self.mark_out_of_sync(v, sector, length);
                 self.local_io_error(v, "__req_mod", Mark::WAS_READ_ERROR, error);
@@ -259,16 +300,21 @@ impl<B: Payload> Resource<B> {
     }
 
     pub(crate) fn finish_read(&mut self, v: usize, key: Key, result: Result<Option<B>, IoError>) {
-        let Some(request) = self.requests.remove(key) else { return };
+        let Some(request) = self.requests.remove(key) else {
+            return;
+        };
         self.volumes[v].counters.application -= 1;
         self.complete_io(v, request.id, result);
         self.drain_stalled(v);
     }
 
     fn fail_without_data(&mut self, v: usize, key: Key) {
-        let Some(request) = self.requests.get(key) else { return };
+        let Some(request) = self.requests.get(key) else {
+            return;
+        };
         let (kind, sector, length) = (request.kind, request.sector, request.length());
-        let text = alloc::format!("IO ERROR: neither local nor remote data, sector {sector}+{length}");
+        let text =
+            alloc::format!("IO ERROR: neither local nor remote data, sector {sector}+{length}");
         self.log_volume(v, Level::Error, text);
         if kind == Kind::Read {
             self.finish_read(v, key, Err(IoError::Io));
@@ -280,7 +326,9 @@ impl<B: Payload> Resource<B> {
     // --- writes
 
     fn start_write(&mut self, v: usize, key: Key) {
-        let Some(request) = self.requests.get(key) else { return };
+        let Some(request) = self.requests.get(key) else {
+            return;
+        };
         let (sector, length) = (request.sector, request.length());
         self.volumes[v].writing.insert(key, sector, length);
         if self.enter_activity_log(v, key) {
@@ -290,9 +338,15 @@ impl<B: Payload> Resource<B> {
 
     /// Sends a write to the local disk and to the peer.
     pub(crate) fn submit_write(&mut self, v: usize, key: Key) {
-        let Some(request) = self.requests.get(key) else { return };
-        let (kind, sector, length, durability) =
-            (request.kind, request.sector, request.length(), request.durability);
+        let Some(request) = self.requests.get(key) else {
+            return;
+        };
+        let (kind, sector, length, durability) = (
+            request.kind,
+            request.sector,
+            request.length(),
+            request.durability,
+        );
         let (size, data) = (request.size, request.data.clone());
         let volume = &self.volumes[v];
         let state = volume.state;
@@ -317,7 +371,11 @@ impl<B: Payload> Resource<B> {
             self.volumes[v].counters.disk_write.0 += length.0;
             let io = match (kind, data) {
                 (Kind::Discard, _) => DiskIo::Discard { sector, size },
-                (_, Some(data)) => DiskIo::Write { sector, data, durability },
+                (_, Some(data)) => DiskIo::Write {
+                    sector,
+                    data,
+                    durability,
+                },
                 (_, None) => DiskIo::WriteZeroes { sector, size },
             };
             self.disk_io(v, DiskPurpose::ApplicationWrite(key), io);
@@ -327,19 +385,33 @@ impl<B: Payload> Resource<B> {
     fn send_write(&mut self, v: usize, key: Key) {
         let state = self.volumes[v].state;
         let seq = self.volumes[v].next_seq();
-        let protocol = self.conn.net.as_ref().map_or(Protocol::C, |net| net.protocol);
+        let protocol = self
+            .conn
+            .net
+            .as_ref()
+            .map_or(Protocol::C, |net| net.protocol);
         let epoch = self.conn.log.current();
         let now = self.now;
         let in_sync = state.conn >= ConnState::SyncSource && state.conn <= ConnState::PausedSyncT;
-        let Some(request) = self.requests.get_mut(key) else { return };
+        let Some(request) = self.requests.get_mut(key) else {
+            return;
+        };
         let mut flags = DataFlags::RW_SYNC;
         flags.set(DataFlags::MAY_SET_IN_SYNC, in_sync);
         flags.set(DataFlags::FUA, request.durability == Durability::Fua);
-        flags.set(DataFlags::SEND_RECEIVE_ACK, protocol == Protocol::B && !in_sync);
-        flags.set(DataFlags::SEND_WRITE_ACK, protocol == Protocol::C || in_sync);
+        flags.set(
+            DataFlags::SEND_RECEIVE_ACK,
+            protocol == Protocol::B && !in_sync,
+        );
+        flags.set(
+            DataFlags::SEND_WRITE_ACK,
+            protocol == Protocol::C || in_sync,
+        );
         request.stage |= Stage::NET_PENDING | Stage::IN_LOG;
         request.stage.set(Stage::MAY_SET_IN_SYNC, in_sync);
-        request.stage.set(Stage::AWAITS_SENT, protocol == Protocol::A && !in_sync);
+        request
+            .stage
+            .set(Stage::AWAITS_SENT, protocol == Protocol::A && !in_sync);
         request.epoch = epoch;
         request.sent_at = Some(now);
         let mut header = DataHeader {
@@ -370,14 +442,21 @@ impl<B: Payload> Resource<B> {
             self.await_sent(key);
         }
         let held = self.conn.log.add(key);
-        if self.conn.net.as_ref().is_some_and(|net| held >= net.max_epoch_size) {
+        if self
+            .conn
+            .net
+            .as_ref()
+            .is_some_and(|net| held >= net.max_epoch_size)
+        {
             self.close_epoch();
         }
     }
 
     /// A local write ended.
     pub(crate) fn write_done(&mut self, v: usize, key: Key, result: Result<Option<B>, DiskError>) {
-        let Some(request) = self.requests.get_mut(key) else { return };
+        let Some(request) = self.requests.get_mut(key) else {
+            return;
+        };
         request.stage.remove(Stage::LOCAL_PENDING);
         let (kind, sector, length) = (request.kind, request.sector, request.length());
         match result {
@@ -385,7 +464,10 @@ impl<B: Payload> Resource<B> {
             // A device that cannot discard keeps its data: the peers merely differ there.
             Err(DiskError::Unsupported) if kind != Kind::Write => {}
             Err(error) => {
-                let text = alloc::format!("local WRITE IO error sector {sector}+{length} on {}", self.disk_name(v));
+                let text = alloc::format!(
+                    "local WRITE IO error sector {sector}+{length} on {}",
+                    self.disk_name(v)
+                );
                 self.log_volume(v, Level::Error, text);
                 self.local_io_error(v, "__req_mod", Mark::empty(), error);
             }
@@ -395,7 +477,9 @@ impl<B: Payload> Resource<B> {
 
     /// The peer answered a write.
     pub(crate) fn net_done(&mut self, v: usize, key: Key, ok: bool, extra: Stage) {
-        let Some(request) = self.requests.get_mut(key) else { return };
+        let Some(request) = self.requests.get_mut(key) else {
+            return;
+        };
         if request.stage.contains(Stage::NET_PENDING) {
             request.stage.remove(Stage::NET_PENDING);
             self.volumes[v].counters.pending -= 1;
@@ -407,8 +491,13 @@ impl<B: Payload> Resource<B> {
 
     /// Completes a write to the application when nothing is owed any more.
     pub(crate) fn maybe_complete(&mut self, v: usize, key: Key) {
-        let Some(request) = self.requests.get_mut(key) else { return };
-        if request.stage.intersects(Stage::LOCAL_PENDING | Stage::NET_PENDING | Stage::COMPLETED) {
+        let Some(request) = self.requests.get_mut(key) else {
+            return;
+        };
+        if request
+            .stage
+            .intersects(Stage::LOCAL_PENDING | Stage::NET_PENDING | Stage::COMPLETED)
+        {
             return;
         }
         if self.volumes[v].state.suspended() {
@@ -418,8 +507,12 @@ impl<B: Payload> Resource<B> {
         request.stage |= Stage::COMPLETED;
         request.stage.remove(Stage::HELD);
         let good = request.stage.intersects(Stage::LOCAL_OK | Stage::NET_OK);
-        let (id, sector, in_log, epoch) =
-            (request.id, request.sector, request.stage.contains(Stage::IN_LOG), request.epoch);
+        let (id, sector, in_log, epoch) = (
+            request.id,
+            request.sector,
+            request.stage.contains(Stage::IN_LOG),
+            request.epoch,
+        );
         self.volumes[v].writing.remove(key, sector);
         self.volumes[v].counters.application -= 1;
         self.note_durability_of_divergence(v, key);
@@ -437,7 +530,9 @@ impl<B: Payload> Resource<B> {
 
     /// The end of a write: decide what the bitmap says, drop the activity-log references.
     pub(crate) fn finalize(&mut self, v: usize, key: Key) {
-        let Some(request) = self.requests.remove(key) else { return };
+        let Some(request) = self.requests.remove(key) else {
+            return;
+        };
         let (sector, length) = (request.sector, request.length());
         let both = request.stage.contains(Stage::LOCAL_OK | Stage::NET_OK);
         if !both {
@@ -453,7 +548,9 @@ impl<B: Payload> Resource<B> {
     /// Bits must be set before the application learns that only one node has its data, so that
     /// the bitmap is never behind what was promised.
     fn note_durability_of_divergence(&mut self, v: usize, key: Key) {
-        let Some(request) = self.requests.get(key) else { return };
+        let Some(request) = self.requests.get(key) else {
+            return;
+        };
         if !request.stage.contains(Stage::LOCAL_OK | Stage::NET_OK) {
             let (sector, length) = (request.sector, request.length());
             self.mark_out_of_sync(v, sector, length);
@@ -472,7 +569,9 @@ impl<B: Payload> Resource<B> {
     /// The peer declared an epoch stable.
     pub(crate) fn epoch_stable(&mut self, requests: Vec<Key>) {
         for &key in &requests {
-            let Some(request) = self.requests.get_mut(key) else { continue };
+            let Some(request) = self.requests.get_mut(key) else {
+                continue;
+            };
             let nr = request.volume;
             request.stage.remove(Stage::IN_LOG);
             let pending = request.stage.contains(Stage::NET_PENDING);
@@ -491,9 +590,13 @@ impl<B: Payload> Resource<B> {
     /// (spec 50 section 10.4).
     pub(crate) fn clear_transfer_log(&mut self) {
         for key in self.conn.log.clear() {
-            let Some(request) = self.requests.get_mut(key) else { continue };
+            let Some(request) = self.requests.get_mut(key) else {
+                continue;
+            };
             let nr = request.volume;
-            request.stage.remove(Stage::IN_LOG | Stage::NET_OK | Stage::IN_SYNC_ON_PEER);
+            request
+                .stage
+                .remove(Stage::IN_LOG | Stage::NET_OK | Stage::IN_SYNC_ON_PEER);
             let completed = request.stage.contains(Stage::COMPLETED);
             let Some(v) = self.index(nr) else { continue };
             if completed {
@@ -532,7 +635,11 @@ impl<B: Payload> Resource<B> {
         for (_, key, nr, kind) in held {
             let Some(v) = self.index(nr) else { continue };
             self.stage(key, Stage::empty(), Stage::HELD);
-            if kind == Kind::Read { self.start_read(v, key) } else { self.maybe_complete(v, key) }
+            if kind == Kind::Read {
+                self.start_read(v, key)
+            } else {
+                self.maybe_complete(v, key)
+            }
         }
         for v in 0..self.volumes.len() {
             self.drain_stalled(v);
@@ -542,7 +649,9 @@ impl<B: Payload> Resource<B> {
     /// Sends the unacknowledged writes of a suspended transfer log again (spec 60 section 8.10).
     pub(crate) fn resend_transfer_log(&mut self) {
         for key in self.conn.log.clear() {
-            let Some(request) = self.requests.get_mut(key) else { continue };
+            let Some(request) = self.requests.get_mut(key) else {
+                continue;
+            };
             let nr = request.volume;
             let acknowledged = request.stage.contains(Stage::NET_OK);
             request.stage.remove(Stage::IN_LOG);

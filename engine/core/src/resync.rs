@@ -6,13 +6,17 @@ use alloc::string::ToString;
 
 use drbd_types::units::{BIT_BYTES, BIT_SECTORS};
 use drbd_types::{BitNr, ConnState, DiskState, Sector, SectorCount, State, StateMask, Uuid};
-use drbd_wire::bitmap_code::{BitmapReceiver, BitmapSender, Direction, Progress, TransferStats, UseRle};
-use drbd_wire::{BlockAck, BlockId, BlockRequest, Body, ByteLen, CompressedBitmap, ReplyHeader, Socket};
+use drbd_wire::bitmap_code::{
+    BitmapReceiver, BitmapSender, Direction, Progress, TransferStats, UseRle,
+};
+use drbd_wire::{
+    BlockAck, BlockId, BlockRequest, Body, ByteLen, CompressedBitmap, ReplyHeader, Socket,
+};
 
 use crate::change::Check;
 use crate::config::BitmapCode;
 use crate::effect::{DiskIo, HelperSubject, Level};
-use crate::handshake::Extent;
+use crate::handshake::SyncExtent;
 use crate::input::{DiskError, Payload};
 use crate::machine::{DiskPurpose, HelperPurpose, Resource};
 use crate::peer_request::{PeerKind, PeerRequest};
@@ -21,8 +25,8 @@ use crate::receive::{Broken, Malformed};
 use crate::resync_extents::{ResyncExtent, ResyncExtents, TryLock};
 use crate::resync_rate::{RateInputs, ResyncRate};
 use crate::slab::Key;
-use crate::uuid_rules::Rotate;
 use crate::time::{Duration, Instant};
+use crate::uuid_rules::Rotate;
 use crate::volume::{ActiveWrites, Mark};
 
 /// The target asks for more this often.
@@ -83,7 +87,12 @@ impl ResyncRun {
         }
     }
 
-    pub(crate) fn figures(&self, now: Instant, state: State, set_bits: u64) -> Option<ProgressFigures> {
+    pub(crate) fn figures(
+        &self,
+        now: Instant,
+        state: State,
+        set_bits: u64,
+    ) -> Option<ProgressFigures> {
         let shown = matches!(state.conn, ConnState::SyncSource | ConnState::SyncTarget);
         let started = self.started.filter(|_| shown)?;
         let left = set_bits.saturating_sub(self.failed);
@@ -97,15 +106,17 @@ impl<B: Payload> Resource<B> {
     // --- bitmap exchange
 
     /// The handshake decided how much has to be synced.
-    pub(crate) fn prepare_extent(&mut self, v: usize, extent: Extent) {
-        if extent == Extent::Full {
+    pub(crate) fn prepare_extent(&mut self, v: usize, extent: SyncExtent) {
+        if extent == SyncExtent::Full {
             self.set_all_out_of_sync(v);
         }
     }
 
     /// Sends this node's bitmap.
     pub(crate) fn begin_bitmap_transfer(&mut self, v: usize) {
-        let Some(agreed) = self.conn.agreed() else { return };
+        let Some(agreed) = self.conn.agreed() else {
+            return;
+        };
         let use_rle = match self.conn.net.as_ref().map(|net| net.bitmap_code) {
             Some(BitmapCode::Plain) => UseRle::No,
             _ => UseRle::Yes,
@@ -113,8 +124,12 @@ impl<B: Payload> Resource<B> {
         let bits = self.volumes[v].size.bits();
         let mut sender = BitmapSender::new(bits, agreed, use_rle);
         loop {
-            let Some(disk) = &self.volumes[v].disk else { return };
-            let Some(body) = sender.next_packet(&disk.bitmap) else { break };
+            let Some(disk) = &self.volumes[v].disk else {
+                return;
+            };
+            let Some(body) = sender.next_packet(&disk.bitmap) else {
+                break;
+            };
             self.send(v, Socket::Data, body, None);
         }
         self.log_transfer(v, *sender.stats(), Direction::Send);
@@ -132,7 +147,11 @@ impl<B: Payload> Resource<B> {
     }
 
     /// P_COMPRESSED_BITMAP.
-    pub(crate) fn receive_compressed_bitmap(&mut self, v: usize, code: &CompressedBitmap) -> Result<(), Broken> {
+    pub(crate) fn receive_compressed_bitmap(
+        &mut self,
+        v: usize,
+        code: &CompressedBitmap,
+    ) -> Result<(), Broken> {
         self.receive_bitmap(v, |receiver, bitmap| receiver.compressed(code, bitmap))
     }
 
@@ -149,11 +168,18 @@ impl<B: Payload> Resource<B> {
             let text = alloc::format!("unexpected cstate ({}) in receive_bitmap", state.conn);
             return Err(Malformed(text).into());
         }
-        let Some(agreed) = self.conn.agreed() else { return Ok(()) };
+        let Some(agreed) = self.conn.agreed() else {
+            return Ok(());
+        };
         let volume = &mut self.volumes[v];
         let bits = volume.size.bits();
-        let Some(disk) = volume.disk.as_mut() else { return Ok(()) };
-        let receiver = volume.resync.incoming.get_or_insert_with(|| BitmapReceiver::new(bits, agreed));
+        let Some(disk) = volume.disk.as_mut() else {
+            return Ok(());
+        };
+        let receiver = volume
+            .resync
+            .incoming
+            .get_or_insert_with(|| BitmapReceiver::new(bits, agreed));
         match take(receiver, &mut disk.bitmap) {
             Err(error) => Err(Malformed(error.to_string()).into()),
             Ok(Progress::More) => Ok(()),
@@ -170,7 +196,10 @@ impl<B: Payload> Resource<B> {
     fn bitmap_received(&mut self, v: usize, conn: ConnState) {
         if conn == ConnState::WfBitMapT {
             self.begin_bitmap_transfer(v);
-            let mask = StateMask { conn: Some(ConnState::WfSyncUuid), ..StateMask::NOTHING };
+            let mask = StateMask {
+                conn: Some(ConnState::WfSyncUuid),
+                ..StateMask::NOTHING
+            };
             self.change(v, mask, Check::Soft);
         } else {
             self.start_resync(v, ConnState::SyncSource);
@@ -184,7 +213,10 @@ impl<B: Payload> Resource<B> {
         let conn = self.state(v).conn;
         self.set_all_out_of_sync(v);
         if conn == ConnState::StartingSyncT {
-            let mask = StateMask { conn: Some(ConnState::WfSyncUuid), ..StateMask::NOTHING };
+            let mask = StateMask {
+                conn: Some(ConnState::WfSyncUuid),
+                ..StateMask::NOTHING
+            };
             self.change(v, mask, Check::Soft);
         } else if conn == ConnState::StartingSyncS {
             self.start_resync(v, ConnState::SyncSource);
@@ -203,7 +235,10 @@ impl<B: Payload> Resource<B> {
         if source {
             self.start_resync(v, ConnState::SyncSource);
         } else {
-            let mask = StateMask { conn: Some(ConnState::WfSyncUuid), ..StateMask::NOTHING };
+            let mask = StateMask {
+                conn: Some(ConnState::WfSyncUuid),
+                ..StateMask::NOTHING
+            };
             self.change(v, mask, Check::Soft);
         }
     }
@@ -211,12 +246,16 @@ impl<B: Payload> Resource<B> {
     /// P_SYNC_UUID: the peer starts the resync under this generation.
     pub(crate) fn receive_sync_uuid(&mut self, v: usize, sync: Uuid) {
         let state = self.state(v);
-        if !matches!(state.conn, ConnState::WfSyncUuid | ConnState::Behind) || state.disk < DiskState::Negotiating {
+        if !matches!(state.conn, ConnState::WfSyncUuid | ConnState::Behind)
+            || state.disk < DiskState::Negotiating
+        {
             return self.log_volume(v, Level::Error, "Ignoring SyncUUID packet!");
         }
         let role = state.role;
         let volume = &mut self.volumes[v];
-        let Some(disk) = volume.disk.as_mut() else { return };
+        let Some(disk) = volume.disk.as_mut() else {
+            return;
+        };
         volume.exposed_uuid = disk.uuids.start_sync_target(sync, role);
         let text = alloc::format!("updated sync uuid {}", disk.uuids);
         self.volumes[v].marks |= Mark::MD_DIRTY;
@@ -235,9 +274,15 @@ impl<B: Payload> Resource<B> {
         self.sync_superblock(v);
         self.hold_receiver();
         let (purpose, event) = if side == ConnState::SyncTarget {
-            (HelperPurpose::BeforeResyncTarget(nr), "before-resync-target")
+            (
+                HelperPurpose::BeforeResyncTarget(nr),
+                "before-resync-target",
+            )
         } else {
-            (HelperPurpose::BeforeResyncSource(nr), "before-resync-source")
+            (
+                HelperPurpose::BeforeResyncSource(nr),
+                "before-resync-source",
+            )
         };
         self.run_helper(purpose, event, HelperSubject::Minor(minor));
     }
@@ -245,10 +290,17 @@ impl<B: Payload> Resource<B> {
     /// The before-resync helper ended.
     pub(crate) fn before_resync_returned(&mut self, v: usize, exit: u8) {
         self.release_receiver();
-        let Some(side) = self.volumes[v].resync.starting.take() else { return };
-        let event = if side == ConnState::SyncTarget { "before-resync-target" } else { "before-resync-source" };
+        let Some(side) = self.volumes[v].resync.starting.take() else {
+            return;
+        };
+        let event = if side == ConnState::SyncTarget {
+            "before-resync-target"
+        } else {
+            "before-resync-source"
+        };
         if exit == 3 && side == ConnState::SyncSource {
-            let text = alloc::format!("{event} handler returned {exit}, ignoring. Old userland tools?");
+            let text =
+                alloc::format!("{event} handler returned {exit}, ignoring. Old userland tools?");
             self.log_volume(v, Level::Info, text);
         } else if exit > 0 {
             let text = alloc::format!("{event} handler returned {exit}, dropping connection.");
@@ -264,9 +316,17 @@ impl<B: Payload> Resource<B> {
             return;
         }
         let mask = if side == ConnState::SyncTarget {
-            StateMask { conn: Some(side), disk: Some(DiskState::Inconsistent), ..StateMask::NOTHING }
+            StateMask {
+                conn: Some(side),
+                disk: Some(DiskState::Inconsistent),
+                ..StateMask::NOTHING
+            }
         } else {
-            StateMask { conn: Some(side), pdsk: Some(DiskState::Inconsistent), ..StateMask::NOTHING }
+            StateMask {
+                conn: Some(side),
+                pdsk: Some(DiskState::Inconsistent),
+                ..StateMask::NOTHING
+            }
         };
         let outcome = self.change(v, mask, Check::Hard);
         if !outcome.is_success() {
@@ -284,7 +344,10 @@ impl<B: Payload> Resource<B> {
             ..ResyncRun::default()
         };
         let conn = self.state(v).conn;
-        let text = alloc::format!("Began resync as {conn} (will sync {} KB [{bits} bits set]).", bits * 4);
+        let text = alloc::format!(
+            "Began resync as {conn} (will sync {} KB [{bits} bits set]).",
+            bits * 4
+        );
         self.log_volume(v, Level::Info, text);
         // What follows for the peer (the sync UUID) and for the disk comes before any request.
         self.run_worker();
@@ -297,7 +360,9 @@ impl<B: Payload> Resource<B> {
     /// The source names the generation that the target has until the resync is complete.
     pub(crate) fn send_sync_uuid(&mut self, v: usize) {
         let random = Uuid(self.rng.next());
-        let Some(disk) = self.volumes[v].disk.as_mut() else { return };
+        let Some(disk) = self.volumes[v].disk.as_mut() else {
+            return;
+        };
         let sync = disk.uuids.start_sync_source(random);
         let text = alloc::format!("updated sync UUID {}", disk.uuids);
         self.volumes[v].marks |= Mark::MD_DIRTY;
@@ -369,24 +434,36 @@ impl<B: Payload> Resource<B> {
         let mut left = blocks;
         while left > 0 {
             let volume = &mut self.volumes[v];
-            let Some(disk) = &volume.disk else { return Scan::Finished };
+            let Some(disk) = &volume.disk else {
+                return Scan::Finished;
+            };
             let Some(bit) = disk.bitmap.next_set(volume.resync.position) else {
                 volume.resync.position = BitNr(volume.size.bits());
                 return Scan::Finished;
             };
             let log = &disk.log;
             let extent = ResyncExtent::of(bit);
-            if volume.resync.locks.try_lock(extent, |al| log.is_in_use(al)) == TryLock::Busy {
+            if volume
+                .resync
+                .locks
+                .try_lock(extent, |al| log.is_referenced(al))
+                == TryLock::Busy
+            {
                 volume.resync.position = bit;
                 return Scan::MoreLater;
             }
-            let (sector, size, bits) = grow_request(&disk.bitmap, bit, volume.size, disk.max_io, left);
+            let (sector, size, bits) =
+                grow_request(&disk.bitmap, bit, volume.size, disk.max_io, left);
             volume.resync.position = BitNr(bit.0 + bits);
             volume.resync.outstanding.insert(sector, size);
             volume.resync.in_flight += u64::from(size) / 512;
             volume.counters.pending += 1;
             left = left.saturating_sub(bits);
-            let request = BlockRequest { sector, block_id: BlockId::SYNCER, size: ByteLen(size) };
+            let request = BlockRequest {
+                sector,
+                block_id: BlockId::SYNCER,
+                size: ByteLen(size),
+            };
             self.send(v, Socket::Data, Body::RsDataRequest(request), None);
         }
         Scan::MoreLater
@@ -407,21 +484,38 @@ impl<B: Payload> Resource<B> {
     }
 
     /// P_RS_DATA_REPLY.
-    pub(crate) fn receive_resync_data(&mut self, v: usize, header: ReplyHeader, payload: Option<B>) -> Result<(), Broken> {
+    pub(crate) fn receive_resync_data(
+        &mut self,
+        v: usize,
+        header: ReplyHeader,
+        payload: Option<B>,
+    ) -> Result<(), Broken> {
         let size = header.size.0;
         self.check_range(v, header.sector, size)?;
         if !self.resync_answered(v, header.sector, size) {
-            return Err(Malformed(alloc::format!("RSDataReply nobody asked for, sector {}s", header.sector)).into());
+            return Err(Malformed(alloc::format!(
+                "RSDataReply nobody asked for, sector {}s",
+                header.sector
+            ))
+            .into());
         }
         let Some(data) = payload.filter(|data| data.size() == size) else {
-            return Err(Malformed(alloc::format!("RSDataReply of wrong size, sector {}s", header.sector)).into());
+            return Err(Malformed(alloc::format!(
+                "RSDataReply of wrong size, sector {}s",
+                header.sector
+            ))
+            .into());
         };
         self.volumes[v].counters.net_receive.0 += u64::from(size) / 512;
         if !self.volumes[v].has_data_disk() {
             self.block_ack(v, Body::NegAck, header.sector, BlockId::SYNCER, size);
             return Ok(());
         }
-        let request = BlockRequest { sector: header.sector, block_id: BlockId::SYNCER, size: header.size };
+        let request = BlockRequest {
+            sector: header.sector,
+            block_id: BlockId::SYNCER,
+            size: header.size,
+        };
         let key = self.new_peer_read(v, PeerKind::ResyncWrite, request);
         if let Some(request) = self.peer_requests.get_mut(key) {
             request.data = Some(data);
@@ -485,7 +579,10 @@ impl<B: Payload> Resource<B> {
     }
 
     fn unlock_extent(&mut self, v: usize, sector: Sector) {
-        self.volumes[v].resync.locks.unlock(ResyncExtent::of(sector.bit()));
+        self.volumes[v]
+            .resync
+            .locks
+            .unlock(ResyncExtent::of(sector.bit()));
         self.retry_resync_locks(v);
         self.pump_activity_log(v);
     }
@@ -498,14 +595,30 @@ impl<B: Payload> Resource<B> {
     // --- source: answering
 
     /// P_RS_DATA_REQUEST and its relatives.
-    pub(crate) fn receive_resync_request(&mut self, v: usize, request: BlockRequest) -> Result<(), Broken> {
+    pub(crate) fn receive_resync_request(
+        &mut self,
+        v: usize,
+        request: BlockRequest,
+    ) -> Result<(), Broken> {
         self.check_range(v, request.sector, request.size.0)?;
         if request.size.0 > 1 << 20 {
-            return Err(Malformed(alloc::format!("resync request of {} bytes", request.size.0)).into());
+            return Err(
+                Malformed(alloc::format!("resync request of {} bytes", request.size.0)).into(),
+            );
         }
         if self.volumes[v].state.disk < DiskState::UpToDate || self.volumes[v].disk.is_none() {
-            self.log_volume(v, Level::Error, "Can not satisfy peer's read request, no local data.");
-            self.block_ack(v, Body::NegRsDReply, request.sector, BlockId::SYNCER, request.size.0);
+            self.log_volume(
+                v,
+                Level::Error,
+                "Can not satisfy peer's read request, no local data.",
+            );
+            self.block_ack(
+                v,
+                Body::NegRsDReply,
+                request.sector,
+                BlockId::SYNCER,
+                request.size.0,
+            );
             return Ok(());
         }
         let key = self.new_peer_read(v, PeerKind::ResyncRead, request);
@@ -530,7 +643,7 @@ impl<B: Payload> Resource<B> {
             }
             let Some(disk) = &volume.disk else { return };
             let log = &disk.log;
-            if volume.resync.locks.lock(extent, |al| log.is_in_use(al)) == TryLock::Busy {
+            if volume.resync.locks.lock(extent, |al| log.is_referenced(al)) == TryLock::Busy {
                 return;
             }
             volume.resync.waiting_reads.pop_front();
@@ -548,8 +661,11 @@ impl<B: Payload> Resource<B> {
         if current {
             match result.as_ref().ok().cloned().flatten() {
                 Some(data) => {
-                    let header =
-                        ReplyHeader { sector: request.sector, block_id: BlockId::SYNCER, size: ByteLen(request.size) };
+                    let header = ReplyHeader {
+                        sector: request.sector,
+                        block_id: BlockId::SYNCER,
+                        size: ByteLen(request.size),
+                    };
                     self.volumes[v].counters.net_send.0 += request.length().0;
                     self.volumes[v].counters.pending += 1;
                     self.send(v, Socket::Data, Body::RsDataReply(header), Some(data));
@@ -557,7 +673,13 @@ impl<B: Payload> Resource<B> {
                 None => {
                     let text = alloc::format!("Sending NegRSDReply. sector {}s.", request.sector);
                     self.log_volume(v, Level::Error, text);
-                    self.block_ack(v, Body::NegRsDReply, request.sector, BlockId::SYNCER, request.size);
+                    self.block_ack(
+                        v,
+                        Body::NegRsDReply,
+                        request.sector,
+                        BlockId::SYNCER,
+                        request.size,
+                    );
                     self.count_failed(v, request.length());
                 }
             }
@@ -607,7 +729,10 @@ impl<B: Payload> Resource<B> {
 
     /// Nobody is called UpToDate before the data is stable and everything in flight has landed.
     fn settle_resync(&mut self, v: usize) {
-        self.volumes[v].resync.finish = Finish::Settling { flushed: Half::Open, pinged: Half::Open };
+        self.volumes[v].resync.finish = Finish::Settling {
+            flushed: Half::Open,
+            pinged: Half::Open,
+        };
         let nr = self.volumes[v].nr;
         if let Some(up) = self.conn.up_mut() {
             up.on_ping_ack.push(nr);
@@ -634,32 +759,64 @@ impl<B: Payload> Resource<B> {
     }
 
     fn finish_when_settled(&mut self, v: usize) {
-        let both = Finish::Settling { flushed: Half::Done, pinged: Half::Done };
+        let both = Finish::Settling {
+            flushed: Half::Done,
+            pinged: Half::Done,
+        };
         if self.volumes[v].resync.finish == both && self.state(v).conn > ConnState::Connected {
             self.finish_resync(v);
         }
     }
 
     fn finish_resync(&mut self, v: usize) {
-        let target = matches!(self.state(v).conn, ConnState::SyncTarget | ConnState::PausedSyncT);
+        let target = matches!(
+            self.state(v).conn,
+            ConnState::SyncTarget | ConnState::PausedSyncT
+        );
         self.log_resync_done(v);
         let failed = self.volumes[v].resync.failed;
         let mask = if failed > 0 {
-            self.log_volume(v, Level::Error, alloc::format!("            {failed} failed blocks"));
+            self.log_volume(
+                v,
+                Level::Error,
+                alloc::format!("            {failed} failed blocks"),
+            );
             if target {
-                StateMask { disk: Some(DiskState::Inconsistent), pdsk: Some(DiskState::UpToDate), ..StateMask::NOTHING }
+                StateMask {
+                    disk: Some(DiskState::Inconsistent),
+                    pdsk: Some(DiskState::UpToDate),
+                    ..StateMask::NOTHING
+                }
             } else {
-                StateMask { disk: Some(DiskState::UpToDate), pdsk: Some(DiskState::Inconsistent), ..StateMask::NOTHING }
+                StateMask {
+                    disk: Some(DiskState::UpToDate),
+                    pdsk: Some(DiskState::Inconsistent),
+                    ..StateMask::NOTHING
+                }
             }
         } else {
             self.rotate_after_resync(v, target);
-            StateMask { disk: Some(DiskState::UpToDate), pdsk: Some(DiskState::UpToDate), ..StateMask::NOTHING }
+            StateMask {
+                disk: Some(DiskState::UpToDate),
+                pdsk: Some(DiskState::UpToDate),
+                ..StateMask::NOTHING
+            }
         };
         self.write_dirty_bitmap(v);
-        self.change(v, StateMask { conn: Some(ConnState::Connected), ..mask }, Check::Hard);
+        self.change(
+            v,
+            StateMask {
+                conn: Some(ConnState::Connected),
+                ..mask
+            },
+            Check::Hard,
+        );
         let kept = core::mem::take(&mut self.volumes[v].resync);
-        self.volumes[v].resync =
-            ResyncRun { writing: kept.writing, waiting_writes: kept.waiting_writes, ..ResyncRun::default() };
+        self.volumes[v].resync = ResyncRun {
+            writing: kept.writing,
+            waiting_writes: kept.waiting_writes,
+            ..ResyncRun::default()
+        };
         self.volumes[v].marks |= Mark::MD_DIRTY;
         self.run_worker();
     }
@@ -667,7 +824,10 @@ impl<B: Payload> Resource<B> {
     fn log_resync_done(&mut self, v: usize) {
         let now = self.now;
         let run = &self.volumes[v].resync;
-        let elapsed = run.started.map_or(Duration::ZERO, |at| now.since(at)).saturating_sub(run.paused);
+        let elapsed = run
+            .started
+            .map_or(Duration::ZERO, |at| now.since(at))
+            .saturating_sub(run.paused);
         let (seconds, paused) = (elapsed.as_secs(), run.paused.as_secs());
         let speed = 4 * (run.total / seconds.max(1));
         let text = alloc::format!(
@@ -681,9 +841,13 @@ impl<B: Payload> Resource<B> {
     fn rotate_after_resync(&mut self, v: usize, target: bool) {
         let role = self.state(v).role;
         let volume = &mut self.volumes[v];
-        let Some(disk) = volume.disk.as_mut() else { return };
+        let Some(disk) = volume.disk.as_mut() else {
+            return;
+        };
         match (target, volume.peer_uuids) {
-            (true, Some(peer)) => volume.exposed_uuid = disk.uuids.finish_sync_target(&peer.uuids, role),
+            (true, Some(peer)) => {
+                volume.exposed_uuid = disk.uuids.finish_sync_target(&peer.uuids, role)
+            }
             _ => disk.uuids.finish_sync_source(),
         }
         let text = alloc::format!("updated UUIDs {}", disk.uuids);
@@ -698,7 +862,11 @@ impl<B: Payload> Resource<B> {
     /// After the end on the target: the helper first, then the peer learns it.
     pub(crate) fn report_resync_end(&mut self, v: usize) {
         let (nr, minor) = (self.volumes[v].nr, self.volumes[v].minor);
-        self.run_helper(HelperPurpose::AfterResyncTarget(nr), "after-resync-target", HelperSubject::Minor(minor));
+        self.run_helper(
+            HelperPurpose::AfterResyncTarget(nr),
+            "after-resync-target",
+            HelperSubject::Minor(minor),
+        );
     }
 
     // --- abort
@@ -709,7 +877,10 @@ impl<B: Payload> Resource<B> {
         let outstanding = kept.outstanding.len() as u64;
         let volume = &mut self.volumes[v];
         volume.counters.pending = volume.counters.pending.saturating_sub(outstanding);
-        volume.resync = ResyncRun { writing: kept.writing, ..ResyncRun::default() };
+        volume.resync = ResyncRun {
+            writing: kept.writing,
+            ..ResyncRun::default()
+        };
         for key in kept.waiting_writes.into_iter().chain(kept.waiting_reads) {
             self.drop_peer_write(v, key);
         }
@@ -717,9 +888,16 @@ impl<B: Payload> Resource<B> {
 
     /// A request of a peer that is gone, never started.
     pub(crate) fn drop_peer_write(&mut self, v: usize, key: Key) {
-        let Some(request) = self.peer_requests.remove(key) else { return };
+        let Some(request) = self.peer_requests.remove(key) else {
+            return;
+        };
         self.volumes[v].counters.unacked = self.volumes[v].counters.unacked.saturating_sub(1);
-        if let Some(link) = self.conn.link.as_mut().filter(|link| link.id == request.link) {
+        if let Some(link) = self
+            .conn
+            .link
+            .as_mut()
+            .filter(|link| link.id == request.link)
+        {
             link.receiver.working = link.receiver.working.saturating_sub(1);
             if request.mirrored() {
                 link.incoming.active = link.incoming.active.saturating_sub(1);

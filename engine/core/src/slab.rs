@@ -20,7 +20,11 @@ pub(crate) struct Slab<T> {
 
 impl<T> Slab<T> {
     pub(crate) const fn new() -> Self {
-        Self { entries: Vec::new(), free: Vec::new(), used: 0 }
+        Self {
+            entries: Vec::new(),
+            free: Vec::new(),
+            used: 0,
+        }
     }
 
     pub(crate) fn insert(&mut self, value: T) -> Key {
@@ -29,7 +33,10 @@ impl<T> Slab<T> {
             Some(index) => index,
             None => {
                 let index = u32::try_from(self.entries.len()).unwrap_or(u32::MAX);
-                self.entries.push(Entry { generation: 1, value: None });
+                self.entries.push(Entry {
+                    generation: 1,
+                    value: None,
+                });
                 index
             }
         };
@@ -71,10 +78,13 @@ impl<T> Slab<T> {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Key, &T)> {
-        self.entries.iter().enumerate().filter_map(|(index, entry)| {
-            let key = Key(u64::from(entry.generation) << 32 | index as u64);
-            entry.value.as_ref().map(|value| (key, value))
-        })
+        self.entries
+            .iter()
+            .enumerate()
+            .filter_map(|(index, entry)| {
+                let key = Key(u64::from(entry.generation) << 32 | index as u64);
+                entry.value.as_ref().map(|value| (key, value))
+            })
     }
 }
 

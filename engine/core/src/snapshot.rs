@@ -15,7 +15,11 @@ impl<B: Payload> Resource<B> {
             options: self.conf,
             connection: self.conn.state,
             net: self.conn.net.clone(),
-            volumes: self.volumes.iter().map(|volume| self.volume_status(now, volume)).collect(),
+            volumes: self
+                .volumes
+                .iter()
+                .map(|volume| self.volume_status(now, volume))
+                .collect(),
         }
     }
 
@@ -31,11 +35,22 @@ impl<B: Payload> Resource<B> {
             disk: volume.disk.as_ref().map(|disk| disk.conf),
             md: volume.disk.as_ref().map(|disk| (disk.uuids, disk.flags)),
             exposed_uuid: volume.exposed_uuid,
-            protocol: self.conn.net.as_ref().filter(|_| configured).map(|net| net.protocol),
+            protocol: self
+                .conn
+                .net
+                .as_ref()
+                .filter(|_| configured)
+                .map(|net| net.protocol),
             counters,
             ordering: self.write_ordering(),
-            al_suspended: if volume.marks.contains(Mark::AL_SUSPENDED) { AlSuspended::Yes } else { AlSuspended::No },
-            progress: volume.resync.figures(now, volume.state, volume.out_of_sync()),
+            al_suspended: if volume.marks.contains(Mark::AL_SUSPENDED) {
+                AlSuspended::Yes
+            } else {
+                AlSuspended::No
+            },
+            progress: volume
+                .resync
+                .figures(now, volume.state, volume.out_of_sync()),
             out_of_sync: ByteCount(volume.out_of_sync() * 4096),
             wait_class: wait_class(volume),
         }

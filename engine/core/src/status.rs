@@ -1,7 +1,9 @@
 //! What `/proc/drbd`, `show-gi` and the status commands want to know.
 
 use alloc::vec::Vec;
-use drbd_types::{ByteCount, ConnState, MdFlags, Minor, Protocol, SectorCount, State, UuidSet, VolumeNr};
+use drbd_types::{
+    ByteCount, ConnState, MdFlags, Minor, Protocol, SectorCount, State, UuidSet, VolumeNr,
+};
 
 use crate::config::{DiskConf, NetConf, ResourceConf, WriteOrdering};
 use crate::progress::ProgressFigures;

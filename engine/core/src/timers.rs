@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use drbd_types::ConnState;
 
 use crate::admin::Waiting;
-use crate::connection::{Liveness, Ping};
+use crate::connection::Liveness;
 use crate::effect::Level;
 use crate::input::{LinkId, Payload};
 use crate::machine::{HelperPurpose, Resource};
@@ -24,18 +24,28 @@ impl<B: Payload> Resource<B> {
         for v in 0..self.volumes.len() {
             self.resync_turn(v);
         }
-        if self.waiting.iter().any(|pending| matches!(pending.what, Waiting::Promote(_))) {
+        if self
+            .waiting
+            .iter()
+            .any(|pending| matches!(pending.what, Waiting::Promote(_)))
+        {
             self.retry_waiting();
         }
     }
 
     /// When `handle_timeout` has something to do, at the earliest.
     pub fn next_timeout(&self) -> Option<Instant> {
-        let resync = self.volumes.iter().filter_map(|volume| volume.resync.next_turn);
-        let promotion = self.waiting.iter().filter_map(|pending| match &pending.what {
-            Waiting::Promote(promotion) => promotion.not_before(),
-            _ => None,
-        });
+        let resync = self
+            .volumes
+            .iter()
+            .filter_map(|volume| volume.resync.next_turn);
+        let promotion = self
+            .waiting
+            .iter()
+            .filter_map(|pending| match &pending.what {
+                Waiting::Promote(promotion) => promotion.not_before(),
+                _ => None,
+            });
         [self.liveness_deadline(), self.oldest_request_deadline()]
             .into_iter()
             .flatten()
@@ -74,18 +84,26 @@ impl<B: Payload> Resource<B> {
         let barrier = self.conn.log.oldest_barrier();
         let write = self.conn.log.oldest().and_then(|key| {
             let request = self.requests.get(key)?;
-            request.stage.contains(Stage::NET_PENDING).then_some(request.sent_at).flatten()
+            request
+                .stage
+                .contains(Stage::NET_PENDING)
+                .then_some(request.sent_at)
+                .flatten()
         });
         [barrier, write].into_iter().flatten().min()
     }
 
     /// A peer that answers pings but does not finish writes is as good as dead.
     fn check_request_age(&mut self) {
-        let Some(patience) = self.patience() else { return };
+        let Some(patience) = self.patience() else {
+            return;
+        };
         if self.conn.up().is_none() {
             return;
         }
-        let Some(oldest) = self.oldest_unanswered() else { return };
+        let Some(oldest) = self.oldest_unanswered() else {
+            return;
+        };
         if self.now.since(oldest) < patience {
             return;
         }
@@ -101,7 +119,12 @@ impl<B: Payload> Resource<B> {
 
     /// Packets were handed to TCP: protocol A writes are done with that.
     pub(crate) fn sent(&mut self, link: LinkId, packets: u32) {
-        if self.conn.link.as_ref().is_none_or(|current| current.id != link) {
+        if self
+            .conn
+            .link
+            .as_ref()
+            .is_none_or(|current| current.id != link)
+        {
             return;
         }
         self.data_packets_confirmed += u64::from(packets);
@@ -114,7 +137,9 @@ impl<B: Payload> Resource<B> {
             done.push(key);
         }
         for key in done {
-            let Some(request) = self.requests.get(key) else { continue };
+            let Some(request) = self.requests.get(key) else {
+                continue;
+            };
             let nr = request.volume;
             if let Some(v) = self.index(nr) {
                 self.net_done(v, key, true, Stage::empty());
@@ -128,7 +153,9 @@ impl<B: Payload> Resource<B> {
     }
 
     pub(crate) fn helper_done(&mut self, run: crate::input::HelperRun, exit: u8) {
-        let Some(purpose) = self.helpers.remove(Key(run.0)) else { return };
+        let Some(purpose) = self.helpers.remove(Key(run.0)) else {
+            return;
+        };
         match purpose {
             HelperPurpose::Notify => {}
             HelperPurpose::BeforeResyncTarget(nr) | HelperPurpose::BeforeResyncSource(nr) => {
@@ -145,12 +172,5 @@ impl<B: Payload> Resource<B> {
             }
             HelperPurpose::FencePeer(purpose) => self.fence_peer_returned(purpose, exit),
         }
-    }
-}
-
-impl crate::connection::LinkUp {
-    /// Whether a ping is on its way.
-    pub(crate) fn pinging(&self) -> bool {
-        self.ping != Ping::Idle
     }
 }

@@ -4,9 +4,7 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use drbd_types::{
-    DiskState, MdFlags, Minor, Sector, SectorCount, State, Uuid, UuidSet, VolumeNr,
-};
+use drbd_types::{DiskState, MdFlags, Minor, Sector, SectorCount, State, Uuid, UuidSet, VolumeNr};
 use drbd_wire::SeqNum;
 
 use crate::activity_log::ActivityLog;
