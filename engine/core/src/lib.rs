@@ -52,6 +52,8 @@ mod machine;
 mod meta;
 mod outbox;
 mod peer_request;
+#[cfg(feature = "planted-bugs")]
+pub mod planted;
 pub mod progress;
 mod promote;
 mod receive;
@@ -72,7 +74,15 @@ mod timers;
 pub mod uuid_rules;
 mod volume;
 
-pub use effect::Effect;
-pub use input::{Input, Payload};
+pub use activity_log::AlTransaction;
+pub use effect::{
+    Access, DiskIo, Effect, HelperSubject, IoError, Level, LinkDelay, MetaIo, Outcome, Refusal,
+    Reply, Scope, SuperblockUpdate,
+};
+pub use input::{
+    Admin, BitmapChunk, ClearBitmap, ConnectOnce, DiscardSupport, DiskError, DiskImage, DiskOp,
+    Durability, Force, HeldOpen, HelperRun, Input, IoId, IoRequest, LinkId, MetaOp, Payload,
+    Ticket, TieBreaker,
+};
 pub use machine::Resource;
-pub use status::ResourceStatus;
+pub use status::{AlSuspended, Counters, ResourceStatus, VolumeStatus, WaitClass};

@@ -48,6 +48,8 @@ pub struct Resource<B> {
     pub(crate) data_packets_sent: u64,
     pub(crate) data_packets_confirmed: u64,
     pub(crate) state_changed: Dirty,
+    #[cfg(feature = "planted-bugs")]
+    pub(crate) planted: Option<crate::planted::Bug>,
 }
 
 /// Whether something observable changed since the last look.
@@ -124,6 +126,8 @@ impl<B: Payload> Resource<B> {
             data_packets_sent: 0,
             data_packets_confirmed: 0,
             state_changed: Dirty::No,
+            #[cfg(feature = "planted-bugs")]
+            planted: None,
         }
     }
 

@@ -282,6 +282,10 @@ impl<B: Payload> Resource<B> {
     }
 
     fn logs_activity(&self, v: usize) -> bool {
+        #[cfg(feature = "planted-bugs")]
+        if self.planted == Some(crate::planted::Bug::IgnoreActivityLog) {
+            return false;
+        }
         let volume = &self.volumes[v];
         volume.has_data_disk() && !volume.marks.contains(Mark::AL_SUSPENDED)
     }

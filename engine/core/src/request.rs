@@ -535,6 +535,8 @@ impl<B: Payload> Resource<B> {
         };
         let (sector, length) = (request.sector, request.length());
         let both = request.stage.contains(Stage::LOCAL_OK | Stage::NET_OK);
+        #[cfg(feature = "planted-bugs")]
+        let both = both || self.planted == Some(crate::planted::Bug::ForgetBitsOnConnectionLoss);
         if !both {
             self.mark_out_of_sync(v, sector, length);
         } else if request.stage.contains(Stage::IN_SYNC_ON_PEER) {
@@ -548,6 +550,10 @@ impl<B: Payload> Resource<B> {
     /// Bits must be set before the application learns that only one node has its data, so that
     /// the bitmap is never behind what was promised.
     fn note_durability_of_divergence(&mut self, v: usize, key: Key) {
+        #[cfg(feature = "planted-bugs")]
+        if self.planted == Some(crate::planted::Bug::ForgetBitsOnConnectionLoss) {
+            return;
+        }
         let Some(request) = self.requests.get(key) else {
             return;
         };

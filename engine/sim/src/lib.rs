@@ -1,0 +1,19 @@
+//! Two replication cores in a simulated world (design section 6, step 4).
+//!
+//! * [`world`]: time, events, and the two nodes; what the cores want done is done here.
+//! * [`disk`]: a disk with data and meta-data that survives crashes, torn writes included.
+//! * [`net`]: two sockets between two nodes: ordered each, unordered between them, breakable.
+//! * [`model`]: what an application may read back, whatever happened.
+//! * [`schedule`]: a random life from one seed, and the verdict at its end.
+//! * [`random`]: all of the world's chance.
+//!
+//! Everything is a function of the seed: a failure is repeated by its number. The cores are the
+//! production code; packets pass through the production codec.
+#![forbid(unsafe_code)]
+
+pub mod disk;
+pub mod model;
+pub mod net;
+pub mod random;
+pub mod schedule;
+pub mod world;

@@ -1,0 +1,578 @@
+//! A random life of two nodes, from one seed, and the verdict at its end.
+//!
+//! The administrator in this world is careful: a node is promoted only if it cannot lack an
+//! acknowledged write, that is, if the other one was never Primary without it. Then nothing may
+//! be lost, no split brain may appear, and when all faults are over both nodes must come to the
+//! same data by themselves.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use drbd_core::effect::Access;
+use drbd_core::input::{
+    Admin, ClearBitmap, ConnectOnce, Durability, Force, HeldOpen, IoId, IoRequest,
+};
+use drbd_core::planted::Bug;
+use drbd_core::time::Duration;
+use drbd_types::{ConnState, DiskState, Role, Sector, SectorCount};
+
+use crate::model::Model;
+use crate::net::Weather;
+use crate::random::Random;
+use crate::world::{Block, Completion, VOLUME, World, net_conf};
+
+/// Why a schedule failed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Failure {
+    /// Data is wrong, or a rule of the world was broken.
+    Correctness(String),
+    /// The nodes did not find together again.
+    Liveness(String),
+}
+
+/// What a schedule did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Summary {
+    /// Writes that were acknowledged.
+    pub acknowledged: u64,
+    /// Nodes that were killed.
+    pub crashes: u64,
+    /// Simulated milliseconds.
+    pub milliseconds: u64,
+}
+
+/// A schedule with its story.
+pub struct Run {
+    /// How it ended.
+    pub result: Result<Summary, Failure>,
+    /// All log lines of both nodes.
+    pub story: Vec<String>,
+}
+
+/// Lives the life of a seed.
+pub fn run(seed: u64, bug: Option<Bug>) -> Run {
+    let mut life = Life::new(seed, bug);
+    let result = life.live();
+    Run {
+        result,
+        story: life.world.story,
+    }
+}
+
+struct Open {
+    node: usize,
+    kind: OpenKind,
+}
+
+enum OpenKind {
+    Write {
+        sector: u64,
+        value: u64,
+        sectors: u64,
+    },
+    Read {
+        sector: u64,
+    },
+    Flush,
+}
+
+struct Life {
+    world: World,
+    /// Chance of the schedule itself, apart from the world's.
+    random: Random,
+    model: Model,
+    open: BTreeMap<IoId, Open>,
+    busy: BTreeSet<u64>,
+    next_io: u64,
+    next_value: u64,
+    /// Nodes that may lack acknowledged writes.
+    stale: [bool; 2],
+    spots: Vec<u64>,
+    summary: Summary,
+}
+
+impl Life {
+    fn new(seed: u64, bug: Option<Bug>) -> Self {
+        let mut random = Random::new(seed ^ 0xabcd);
+        let (size, spots) = if random.chance(300) {
+            // More extents than the activity log has slots.
+            (
+                SectorCount(100 * 8192),
+                (0..100).map(|extent| extent * 1024 + 7).collect(),
+            )
+        } else {
+            (
+                SectorCount(16 * 1024),
+                (0..24).map(|spot| spot * 80).collect(),
+            )
+        };
+        let mut world = World::new(seed, size);
+        world.planted = bug;
+        Self {
+            world,
+            random,
+            model: Model::default(),
+            open: BTreeMap::new(),
+            busy: BTreeSet::new(),
+            next_io: 1,
+            next_value: 1,
+            stale: [false; 2],
+            spots,
+            summary: Summary::default(),
+        }
+    }
+
+    fn live(&mut self) -> Result<Summary, Failure> {
+        self.begin()?;
+        let steps = self.random.between(30, 120);
+        for _ in 0..steps {
+            self.act()?;
+            let pause = match self.random.below(10) {
+                0 => self.random.between(100, 3_000),
+                1..=3 => self.random.between(2, 40),
+                _ => self.random.between(0, 2),
+            };
+            self.pass(Duration::from_millis(pause))?;
+        }
+        self.end()?;
+        self.summary.milliseconds = self.world.now / 1_000_000;
+        Ok(self.summary)
+    }
+
+    // --- beginning and end
+
+    fn begin(&mut self) -> Result<(), Failure> {
+        self.world.start(0);
+        self.world.start(1);
+        self.wait(60, "first connection", |w| {
+            both(w, |conn, _| conn == ConnState::Connected)
+        })?;
+        if self.spots.len() == 100 || self.random.chance(600) {
+            self.world.admin(
+                0,
+                Admin::NewCurrentUuid {
+                    volume: VOLUME,
+                    bitmap: ClearBitmap::Clear,
+                },
+            );
+            self.wait(60, "skipped initial sync", up_to_date)?;
+            self.world.admin(
+                0,
+                Admin::Primary {
+                    volume: VOLUME,
+                    force: Force::No,
+                },
+            );
+        } else {
+            self.world.admin(
+                0,
+                Admin::Primary {
+                    volume: VOLUME,
+                    force: Force::Yes,
+                },
+            );
+        }
+        self.wait(30, "first Primary", |w| role(w, 0) == Some(Role::Primary))
+    }
+
+    fn end(&mut self) -> Result<(), Failure> {
+        self.world.set_weather(Weather::Clear);
+        for node in 0..2 {
+            if !self.world.is_running(node) {
+                self.world.start(node);
+            }
+            self.reconnect(node);
+        }
+        self.wait(600, "both UpToDate at the end", up_to_date)?;
+        self.wait(120, "all requests completed", |w| w.completions.is_empty())?;
+        if !self.open.is_empty() {
+            self.wait_for_requests()?;
+        }
+        self.pass(Duration::from_secs(5))?;
+        self.compare()
+    }
+
+    fn wait_for_requests(&mut self) -> Result<(), Failure> {
+        for _ in 0..600 {
+            if self.open.is_empty() {
+                return Ok(());
+            }
+            self.pass(Duration::from_millis(200))?;
+        }
+        Err(Failure::Liveness(format!(
+            "{} requests never completed",
+            self.open.len()
+        )))
+    }
+
+    fn compare(&self) -> Result<(), Failure> {
+        let mut sectors: BTreeSet<u64> = self.model.sectors().collect();
+        for node in &self.world.nodes {
+            sectors.extend(node.disk.written().map(|(sector, _)| sector));
+        }
+        for sector in sectors {
+            let [a, b] = [0, 1].map(|node| self.world.nodes[node].disk.sector(sector));
+            if a != b {
+                return Err(Failure::Correctness(format!(
+                    "sector {sector}: {a} here, {b} there, both UpToDate"
+                )));
+            }
+            if !self.model.allows(sector, a) {
+                let expected = self.model.describe(sector);
+                return Err(Failure::Correctness(format!(
+                    "sector {sector}: {a}, but {expected}"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    // --- one step
+
+    fn act(&mut self) -> Result<(), Failure> {
+        match self.random.below(100) {
+            0..=3 => self.crash(),
+            4..=8 => self.restart(),
+            9..=10 => self.world.set_weather(Weather::Partition),
+            11..=15 => self.world.set_weather(Weather::Clear),
+            16..=17 => self.world.reset_connection(),
+            18..=19 => self.disconnect(),
+            20..=24 => {
+                let node = self.random.below(2) as usize;
+                self.reconnect(node);
+            }
+            25..=28 => self.switch_over()?,
+            29..=32 => self.promote_somebody(),
+            33..=42 => self.read(),
+            43..=45 => self.flush(),
+            _ => {
+                for _ in 0..self.random.between(1, 6) {
+                    self.write();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn crash(&mut self) {
+        let node = self.random.below(2) as usize;
+        if self.world.is_running(node) {
+            self.world.crash(node);
+            self.summary.crashes += 1;
+            let gone: Vec<IoId> = self
+                .open
+                .iter()
+                .filter(|(_, o)| o.node == node)
+                .map(|(id, _)| *id)
+                .collect();
+            for id in gone {
+                self.forget(id);
+            }
+        }
+    }
+
+    fn restart(&mut self) {
+        for node in 0..2 {
+            if !self.world.is_running(node) {
+                self.world.start(node);
+            }
+        }
+    }
+
+    fn disconnect(&mut self) {
+        let node = self.random.below(2) as usize;
+        let force = if self.random.chance(500) {
+            Force::Yes
+        } else {
+            Force::No
+        };
+        self.world.admin(node, Admin::Disconnect { force });
+    }
+
+    fn reconnect(&mut self, node: usize) {
+        let alone = self
+            .world
+            .status(node)
+            .is_some_and(|status| status.state.conn == ConnState::StandAlone);
+        if alone {
+            self.world.admin(
+                node,
+                Admin::Connect {
+                    options: Box::new(net_conf()),
+                    once: ConnectOnce::empty(),
+                },
+            );
+        }
+    }
+
+    /// Planned failover.
+    fn switch_over(&mut self) -> Result<(), Failure> {
+        let Some(old) = primary(&self.world) else {
+            return Ok(());
+        };
+        if !up_to_date(&self.world) {
+            return Ok(());
+        }
+        self.wait_for_requests_of(old)?;
+        if role(&self.world, old) != Some(Role::Primary) {
+            return Ok(());
+        }
+        self.world.admin(
+            old,
+            Admin::Secondary {
+                volume: VOLUME,
+                held: HeldOpen::Free,
+            },
+        );
+        self.pass(Duration::from_millis(5))?;
+        self.promote_somebody();
+        Ok(())
+    }
+
+    fn wait_for_requests_of(&mut self, node: usize) -> Result<(), Failure> {
+        for _ in 0..200 {
+            if !self.open.values().any(|open| open.node == node) {
+                break;
+            }
+            self.pass(Duration::from_millis(50))?;
+        }
+        Ok(())
+    }
+
+    /// Unplanned or planned: whoever is good enough, if nobody is Primary.
+    fn promote_somebody(&mut self) {
+        if primary(&self.world).is_some() {
+            return;
+        }
+        let first = self.random.below(2) as usize;
+        for node in [first, 1 - first] {
+            let other_may_be_primary = self.unfenced_primary(1 - node);
+            let good = self
+                .world
+                .status(node)
+                .is_some_and(|status| status.state.disk == DiskState::UpToDate);
+            if good && !self.stale[node] && !other_may_be_primary {
+                self.world.admin(
+                    node,
+                    Admin::Primary {
+                        volume: VOLUME,
+                        force: Force::No,
+                    },
+                );
+                return;
+            }
+        }
+    }
+
+    fn unfenced_primary(&self, node: usize) -> bool {
+        role(&self.world, node) == Some(Role::Primary)
+    }
+
+    // --- the application
+
+    fn write(&mut self) {
+        let Some(node) = usable(&self.world) else {
+            return;
+        };
+        let block =
+            self.spots[self.random.below(self.spots.len() as u64) as usize] + self.random.below(3);
+        let blocks = self.random.between(1, 3);
+        let range = block..block + blocks;
+        if range.clone().any(|block| self.busy.contains(&block)) {
+            return;
+        }
+        self.busy.extend(range);
+        let (sector, sectors) = (block * 8, blocks * 8);
+        let value = self.next_value;
+        self.next_value += 1;
+        for sector in sector..sector + sectors {
+            self.model.begin(sector, value);
+        }
+        let durability = if self.random.chance(100) {
+            Durability::Fua
+        } else {
+            Durability::Cached
+        };
+        let data = Block::filled(value, sectors as usize);
+        self.submit(
+            node,
+            OpenKind::Write {
+                sector,
+                value,
+                sectors,
+            },
+            IoRequest::Write {
+                sector: Sector(sector),
+                data,
+                durability,
+            },
+        );
+    }
+
+    fn read(&mut self) {
+        let Some(node) = usable(&self.world) else {
+            return;
+        };
+        let block = self.spots[self.random.below(self.spots.len() as u64) as usize];
+        let sector = block * 8;
+        self.submit(
+            node,
+            OpenKind::Read { sector },
+            IoRequest::Read {
+                sector: Sector(sector),
+                size: 4096,
+            },
+        );
+    }
+
+    fn flush(&mut self) {
+        let Some(node) = usable(&self.world) else {
+            return;
+        };
+        self.submit(node, OpenKind::Flush, IoRequest::Flush);
+    }
+
+    fn submit(&mut self, node: usize, kind: OpenKind, request: IoRequest<Block>) {
+        let id = IoId(self.next_io);
+        self.next_io += 1;
+        self.open.insert(id, Open { node, kind });
+        self.world.io(node, id, request);
+    }
+
+    fn forget(&mut self, id: IoId) -> Option<OpenKind> {
+        let open = self.open.remove(&id)?;
+        if let OpenKind::Write {
+            sector, sectors, ..
+        } = open.kind
+        {
+            for block in sector / 8..(sector + sectors) / 8 {
+                self.busy.remove(&block);
+            }
+        }
+        Some(open.kind)
+    }
+
+    fn completed(&mut self, completion: Completion) -> Result<(), Failure> {
+        let Some(kind) = self.forget(completion.id) else {
+            return Ok(());
+        };
+        match (kind, completion.result) {
+            (
+                OpenKind::Write {
+                    sector,
+                    value,
+                    sectors,
+                },
+                Ok(_),
+            ) => {
+                self.summary.acknowledged += 1;
+                for sector in sector..sector + sectors {
+                    self.model.acknowledge(sector, value);
+                }
+            }
+            (OpenKind::Read { sector }, Ok(Some(data))) => {
+                for (offset, &value) in data.sectors().iter().enumerate() {
+                    let sector = sector + offset as u64;
+                    if !self.model.allows(sector, value) {
+                        let expected = self.model.describe(sector);
+                        return Err(Failure::Correctness(format!(
+                            "read {value} from sector {sector}, but {expected}"
+                        )));
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    // --- time
+
+    fn pass(&mut self, time: Duration) -> Result<(), Failure> {
+        let deadline = self.world.now + time.as_nanos() as u64;
+        while self.world.step(deadline) {
+            self.observe()?;
+        }
+        self.observe()
+    }
+
+    fn wait(
+        &mut self,
+        seconds: u64,
+        what: &str,
+        condition: impl Fn(&World) -> bool,
+    ) -> Result<(), Failure> {
+        let deadline = self.world.now + seconds * 1_000_000_000;
+        while !condition(&self.world) {
+            if !self.world.step(deadline) && !condition(&self.world) {
+                let states = [0, 1].map(|node| {
+                    self.world
+                        .status(node)
+                        .map(|status| (status.state, status.out_of_sync))
+                });
+                return Err(Failure::Liveness(format!("{what}: {states:?}")));
+            }
+            self.observe()?;
+        }
+        self.observe()
+    }
+
+    /// After every event: who may be promoted from now on, and what has come back.
+    fn observe(&mut self) -> Result<(), Failure> {
+        if let Some(violation) = self.world.violation.take() {
+            return Err(Failure::Correctness(violation));
+        }
+        for node in 0..2 {
+            let alone = self.world.status(node).is_some_and(|status| {
+                status.state.role == Role::Primary
+                    && (status.state.conn < ConnState::Connected
+                        || status.state.pdsk < DiskState::UpToDate)
+            });
+            if alone {
+                self.stale[1 - node] = true;
+            }
+        }
+        if up_to_date(&self.world) {
+            self.stale = [false; 2];
+        }
+        if self
+            .world
+            .story
+            .last()
+            .is_some_and(|line| line.contains("Split-Brain") || line.contains("Unrelated"))
+        {
+            return Err(Failure::Correctness(
+                "a split brain under a careful administrator".into(),
+            ));
+        }
+        for completion in std::mem::take(&mut self.world.completions) {
+            self.completed(completion)?;
+        }
+        Ok(())
+    }
+}
+
+fn role(world: &World, node: usize) -> Option<Role> {
+    world.status(node).map(|status| status.state.role)
+}
+
+fn primary(world: &World) -> Option<usize> {
+    (0..2).find(|&node| role(world, node) == Some(Role::Primary))
+}
+
+fn usable(world: &World) -> Option<usize> {
+    primary(world).filter(|&node| world.nodes[node].access == Access::ReadWrite)
+}
+
+fn both(world: &World, test: impl Fn(ConnState, DiskState) -> bool) -> bool {
+    (0..2).all(|node| {
+        world
+            .status(node)
+            .is_some_and(|status| test(status.state.conn, status.state.disk))
+    })
+}
+
+fn up_to_date(world: &World) -> bool {
+    both(world, |conn, disk| {
+        conn == ConnState::Connected && disk == DiskState::UpToDate
+    })
+}

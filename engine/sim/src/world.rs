@@ -1,0 +1,786 @@
+//! Time, events and two nodes.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::rc::Rc;
+
+use drbd_core::Resource;
+use drbd_core::config::{
+    AlUpdates, AlwaysAsbp, BitmapCode, DiskConf, NetConf, OnIoError, ResourceConf, WriteOrdering,
+};
+use drbd_core::effect::{Access, DiskIo, Effect, IoError, MetaIo, Reply};
+use drbd_core::input::{
+    Admin, DiskOp, HelperRun, Input, IoId, IoRequest, LinkId, MetaOp, Payload, Ticket, TieBreaker,
+};
+use drbd_core::split_brain::{AfterSb0Pri, AfterSb1Pri, AfterSb2Pri, RrConflict};
+use drbd_core::state_rules::{Fencing, OnNoData, TwoPrimaries};
+use drbd_core::status::VolumeStatus;
+use drbd_core::time::{Duration, Instant};
+use drbd_types::{ConnState, Minor, Protocol, SectorCount, VolumeNr};
+use drbd_wire::{Codec, Digest, Packet, Socket};
+
+use crate::disk::{Disk, Fate};
+use crate::net::{AGREED, Net, Weather};
+use crate::random::Random;
+
+/// The only volume.
+pub const VOLUME: VolumeNr = VolumeNr(0);
+
+/// The content of some sectors: one number each.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Block(Rc<[u64]>);
+
+impl Block {
+    /// A block of these sectors.
+    pub fn new(sectors: Vec<u64>) -> Self {
+        Self(sectors.into())
+    }
+
+    /// The same number in every sector.
+    pub fn filled(value: u64, sectors: usize) -> Self {
+        Self(vec![value; sectors].into())
+    }
+
+    /// Its sectors.
+    pub fn sectors(&self) -> &[u64] {
+        &self.0
+    }
+}
+
+impl Payload for Block {
+    fn size(&self) -> u32 {
+        self.0.len() as u32 * 512
+    }
+}
+
+/// Something that will happen.
+#[derive(Debug)]
+enum Event {
+    Deliver {
+        to: usize,
+        pair: u64,
+        socket: Socket,
+        packet: Packet,
+        payload: Option<Block>,
+    },
+    Closed {
+        to: usize,
+        pair: u64,
+        socket: Socket,
+    },
+    DiskDone {
+        node: usize,
+        life: u64,
+        op: DiskOp,
+    },
+    MetaDone {
+        node: usize,
+        life: u64,
+    },
+    HelperDone {
+        node: usize,
+        life: u64,
+        run: HelperRun,
+    },
+    Timer {
+        node: usize,
+        life: u64,
+    },
+    Establish,
+}
+
+/// An application request that came back.
+#[derive(Debug)]
+pub struct Completion {
+    /// Which node answered.
+    pub node: usize,
+    /// Which request.
+    pub id: IoId,
+    /// Its result.
+    pub result: Result<Option<Block>, IoError>,
+}
+
+/// A node: a core while it runs, and a disk always.
+pub struct Node {
+    core: Option<Resource<Block>>,
+    life: u64,
+    /// What survives.
+    pub disk: Disk,
+    data_io: BTreeMap<DiskOp, DiskIo<Block>>,
+    meta_io: VecDeque<(MetaOp, MetaIo)>,
+    timer: Option<u64>,
+    /// Whether the device may be used.
+    pub access: Access,
+    /// Answers to administrative requests.
+    pub replies: BTreeMap<u64, Reply>,
+}
+
+/// Two nodes, their network, and what is going to happen.
+pub struct World {
+    /// Nanoseconds since the beginning.
+    pub now: u64,
+    /// The nodes.
+    pub nodes: [Node; 2],
+    /// The network.
+    pub net: Net,
+    /// Chance.
+    pub random: Random,
+    /// Application requests that came back and were not looked at yet.
+    pub completions: Vec<Completion>,
+    /// Log lines, newest last, for the story of a failure.
+    pub story: Vec<String>,
+    /// The first broken rule that the world itself noticed.
+    pub violation: Option<String>,
+    events: BinaryHeap<Reverse<(u64, u64)>>,
+    pending: BTreeMap<u64, Event>,
+    next_event: u64,
+    next_ticket: u64,
+    /// Deliberate mistakes of new cores.
+    pub planted: Option<drbd_core::planted::Bug>,
+}
+
+impl World {
+    /// Two nodes that are not running, with fresh disks of this size.
+    pub fn new(seed: u64, size: SectorCount) -> Self {
+        Self {
+            now: 0,
+            nodes: [Node::new(size), Node::new(size)],
+            net: Net::new(),
+            random: Random::new(seed),
+            completions: Vec::new(),
+            story: Vec::new(),
+            violation: None,
+            events: BinaryHeap::new(),
+            pending: BTreeMap::new(),
+            next_event: 0,
+            next_ticket: 1,
+            planted: None,
+        }
+    }
+
+    // --- what happens to nodes
+
+    /// Starts a node: new-resource, new-minor, attach, connect.
+    pub fn start(&mut self, node: usize) {
+        let seed = self.random.next();
+        let conf = ResourceConf {
+            on_no_data: OnNoData::IoError,
+        };
+        let mut core = Resource::new(conf, seed);
+        if let Some(bug) = self.planted {
+            core.plant(bug);
+        }
+        self.nodes[node].core = Some(core);
+        self.nodes[node].life += 1;
+        self.tell(node, "--- starts");
+        self.admin(
+            node,
+            Admin::NewVolume {
+                volume: VOLUME,
+                minor: Minor(node as u32),
+            },
+        );
+        let image = Box::new(self.nodes[node].disk.image());
+        self.admin(
+            node,
+            Admin::Attach {
+                volume: VOLUME,
+                image,
+                options: disk_conf(),
+            },
+        );
+        self.admin(
+            node,
+            Admin::Connect {
+                options: Box::new(net_conf()),
+                once: Default::default(),
+            },
+        );
+    }
+
+    /// kill -9.
+    pub fn crash(&mut self, node: usize) {
+        self.tell(node, "--- crashes");
+        self.nodes[node].core = None;
+        self.nodes[node].access = Access::Closed;
+        self.nodes[node].timer = None;
+        let data: Vec<_> = std::mem::take(&mut self.nodes[node].data_io)
+            .into_values()
+            .collect();
+        for io in data {
+            self.nodes[node]
+                .disk
+                .data_io(&io, Fate::Torn, &mut self.random);
+        }
+        // Meta-data operations are carried out one after the other: only the first may have begun.
+        if let Some((_, io)) = std::mem::take(&mut self.nodes[node].meta_io).pop_front() {
+            self.nodes[node]
+                .disk
+                .meta_io(&io, Fate::Torn, &mut self.random);
+        }
+        self.drop_sockets(node);
+        self.net.sides[node] = Default::default();
+    }
+
+    /// Whether the node runs.
+    pub fn is_running(&self, node: usize) -> bool {
+        self.nodes[node].core.is_some()
+    }
+
+    /// Both sockets are reset.
+    pub fn reset_connection(&mut self) {
+        self.tell(0, "--- connection reset");
+        for node in 0..2 {
+            self.drop_sockets(node);
+        }
+    }
+
+    /// Packets pass or do not.
+    pub fn set_weather(&mut self, weather: Weather) {
+        self.tell(0, &format!("--- {weather:?}"));
+        self.net.weather = weather;
+        self.maybe_establish();
+    }
+
+    /// The other side of this node's sockets learns that they are closed.
+    fn drop_sockets(&mut self, node: usize) {
+        let other = 1 - node;
+        if self.net.sides[node].up.take().is_some() && self.net.sides[other].up.is_some() {
+            let pair = self.net.pair;
+            for socket in [Socket::Data, Socket::Meta] {
+                let at = self.delivery_time(other, socket);
+                self.at(
+                    at,
+                    Event::Closed {
+                        to: other,
+                        pair,
+                        socket,
+                    },
+                );
+            }
+        }
+    }
+
+    /// An administrative request; returns its ticket.
+    pub fn admin(&mut self, node: usize, request: Admin) -> u64 {
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        self.input(
+            node,
+            Input::Admin {
+                ticket: Ticket(ticket),
+                request,
+            },
+        );
+        ticket
+    }
+
+    /// The answer to a request, once there is one.
+    pub fn reply(&self, node: usize, ticket: u64) -> Option<&Reply> {
+        self.nodes[node].replies.get(&ticket)
+    }
+
+    /// An application request.
+    pub fn io(&mut self, node: usize, id: IoId, request: IoRequest<Block>) {
+        self.input(
+            node,
+            Input::Io {
+                volume: VOLUME,
+                id,
+                request,
+            },
+        );
+    }
+
+    /// What a node says of itself.
+    pub fn status(&self, node: usize) -> Option<VolumeStatus> {
+        let core = self.nodes[node].core.as_ref()?;
+        core.status(Instant::from_nanos(self.now))
+            .volumes
+            .into_iter()
+            .next()
+    }
+
+    fn input(&mut self, node: usize, input: Input<Block>) {
+        let now = Instant::from_nanos(self.now);
+        if let Some(core) = self.nodes[node].core.as_mut() {
+            core.handle(now, input);
+        }
+        self.drain(node);
+    }
+
+    // --- time
+
+    fn at(&mut self, time: u64, event: Event) {
+        let number = self.next_event;
+        self.next_event += 1;
+        self.pending.insert(number, event);
+        self.events.push(Reverse((time.max(self.now), number)));
+    }
+
+    fn after(&mut self, low_us: u64, high_us: u64, event: Event) {
+        let delay = self.random.between(low_us, high_us) * 1000;
+        self.at(self.now + delay, event);
+    }
+
+    /// Does the next thing that happens before `deadline` (nanoseconds); `false` if there is none.
+    pub fn step(&mut self, deadline: u64) -> bool {
+        match self.events.peek() {
+            Some(&Reverse((time, number))) if time <= deadline => {
+                self.events.pop();
+                self.now = time;
+                if let Some(event) = self.pending.remove(&number) {
+                    self.happen(event);
+                }
+                true
+            }
+            _ => {
+                self.now = self.now.max(deadline);
+                false
+            }
+        }
+    }
+
+    /// Lets time pass until a condition holds; `false` if it does not within so many seconds.
+    pub fn run_until(&mut self, seconds: u64, condition: impl Fn(&Self) -> bool) -> bool {
+        let deadline = self.now + seconds * 1_000_000_000;
+        loop {
+            if condition(self) {
+                return true;
+            }
+            if self.violation.is_some() || !self.step(deadline) {
+                return condition(self);
+            }
+        }
+    }
+
+    /// Lets so much time pass.
+    pub fn run_for(&mut self, time: Duration) {
+        let deadline = self.now + time.as_nanos() as u64;
+        while self.violation.is_none() && self.step(deadline) {}
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Deliver {
+                to,
+                pair,
+                socket,
+                packet,
+                payload,
+            } => self.deliver(to, pair, socket, packet, payload),
+            Event::Closed { to, pair, socket } => {
+                if let Some(link) = self.link_of(to, pair) {
+                    let cause = if socket == Socket::Data {
+                        ConnState::BrokenPipe
+                    } else {
+                        ConnState::NetworkFailure
+                    };
+                    self.input(
+                        to,
+                        Input::LinkLost {
+                            link,
+                            socket,
+                            cause,
+                            message: String::new(),
+                        },
+                    );
+                }
+            }
+            Event::DiskDone { node, life, op } if self.nodes[node].life == life => {
+                let Some(io) = self.nodes[node].data_io.remove(&op) else {
+                    return;
+                };
+                let state = &mut self.nodes[node];
+                state.disk.data_io(&io, Fate::Done, &mut self.random);
+                let data = match io {
+                    DiskIo::Read { sector, size } => Some(state.disk.read(sector, size)),
+                    _ => None,
+                };
+                self.input(
+                    node,
+                    Input::DiskDone {
+                        volume: VOLUME,
+                        op,
+                        result: Ok(data),
+                    },
+                );
+            }
+            Event::MetaDone { node, life } if self.nodes[node].life == life => {
+                let Some((op, io)) = self.nodes[node].meta_io.pop_front() else {
+                    return;
+                };
+                self.nodes[node]
+                    .disk
+                    .meta_io(&io, Fate::Done, &mut self.random);
+                if !self.nodes[node].meta_io.is_empty() {
+                    self.after(20, 400, Event::MetaDone { node, life });
+                }
+                self.input(
+                    node,
+                    Input::MetaDone {
+                        volume: VOLUME,
+                        op,
+                        result: Ok(()),
+                    },
+                );
+            }
+            Event::HelperDone { node, life, run } if self.nodes[node].life == life => {
+                self.input(node, Input::HelperDone { run, exit: 0 });
+            }
+            Event::Timer { node, life } if self.nodes[node].life == life => {
+                self.nodes[node].timer = None;
+                let now = Instant::from_nanos(self.now);
+                if let Some(core) = self.nodes[node].core.as_mut() {
+                    core.handle_timeout(now);
+                }
+                self.drain(node);
+            }
+            Event::Establish => self.establish(),
+            _ => {}
+        }
+    }
+
+    fn link_of(&self, node: usize, pair: u64) -> Option<LinkId> {
+        self.net.sides[node].up.filter(|_| pair == self.net.pair)
+    }
+
+    fn deliver(
+        &mut self,
+        to: usize,
+        pair: u64,
+        socket: Socket,
+        packet: Packet,
+        payload: Option<Block>,
+    ) {
+        if self.net.weather == Weather::Partition {
+            // TCP keeps trying; what a partition delays arrives after it, or never.
+            let at = self.now + 50_000_000;
+            self.net.horizon[to][socket_index(socket)] = at;
+            return self.at(
+                at,
+                Event::Deliver {
+                    to,
+                    pair,
+                    socket,
+                    packet,
+                    payload,
+                },
+            );
+        }
+        let accepts = self.nodes[to]
+            .core
+            .as_ref()
+            .is_some_and(Resource::accepts_data);
+        let handshake = self
+            .status(to)
+            .is_none_or(|status| status.state.conn < ConnState::Connected);
+        if socket == Socket::Data && !accepts && !handshake {
+            return self.after(
+                5,
+                50,
+                Event::Deliver {
+                    to,
+                    pair,
+                    socket,
+                    packet,
+                    payload,
+                },
+            );
+        }
+        if let Some(link) = self.link_of(to, pair) {
+            self.input(
+                to,
+                Input::Packet {
+                    link,
+                    socket,
+                    packet,
+                    payload,
+                },
+            );
+        }
+    }
+
+    fn maybe_establish(&mut self) {
+        if self.net.can_establish() {
+            self.after(1_000, 20_000, Event::Establish);
+        }
+    }
+
+    fn establish(&mut self) {
+        if !self.net.can_establish() {
+            return;
+        }
+        let tie = if self.random.chance(500) {
+            TieBreaker::Here
+        } else {
+            TieBreaker::There
+        };
+        let told = self.net.establish(tie);
+        self.net.horizon = [[self.now; 2]; 2];
+        for (node, told) in told.into_iter().enumerate() {
+            if let Some((link, tie)) = told {
+                self.input(
+                    node,
+                    Input::LinkUp {
+                        link,
+                        agreed: AGREED,
+                        tie,
+                    },
+                );
+            }
+        }
+    }
+
+    fn delivery_time(&mut self, to: usize, socket: Socket) -> u64 {
+        let delay = self.random.between(20, 300) * 1000;
+        let horizon = &mut self.net.horizon[to][socket_index(socket)];
+        *horizon = (*horizon + 1).max(self.now + delay);
+        *horizon
+    }
+
+    // --- what cores want
+
+    fn drain(&mut self, node: usize) {
+        while let Some(effect) = self.nodes[node]
+            .core
+            .as_mut()
+            .and_then(Resource::next_effect)
+        {
+            self.effect(node, effect);
+        }
+        self.arm(node);
+    }
+
+    fn arm(&mut self, node: usize) {
+        let Some(at) = self.nodes[node]
+            .core
+            .as_ref()
+            .and_then(Resource::next_timeout)
+        else {
+            return;
+        };
+        let at = at.as_nanos().max(self.now);
+        if self.nodes[node].timer.is_none_or(|armed| at < armed) {
+            self.nodes[node].timer = Some(at);
+            let life = self.nodes[node].life;
+            self.at(at, Event::Timer { node, life });
+        }
+    }
+
+    fn effect(&mut self, node: usize, effect: Effect<Block>) {
+        let life = self.nodes[node].life;
+        match effect {
+            Effect::Reply { ticket, reply } => {
+                self.nodes[node].replies.insert(ticket.0, reply);
+            }
+            Effect::Complete { id, result, .. } => {
+                self.completions.push(Completion { node, id, result })
+            }
+            Effect::Disk { op, io, .. } => {
+                self.check_overlap(node, &io);
+                self.nodes[node].data_io.insert(op, io);
+                self.after(20, 600, Event::DiskDone { node, life, op });
+            }
+            Effect::Meta { op, io, .. } => {
+                let idle = self.nodes[node].meta_io.is_empty();
+                self.nodes[node].meta_io.push_back((op, io));
+                if idle {
+                    self.after(20, 400, Event::MetaDone { node, life });
+                }
+            }
+            Effect::OpenLink { link, .. } => {
+                self.net.sides[node].wanted = Some(link);
+                self.maybe_establish();
+            }
+            Effect::CloseLink { link } => {
+                if self.net.sides[node].wanted == Some(link) {
+                    self.net.sides[node].wanted = None;
+                }
+                if self.net.sides[node].up == Some(link) {
+                    self.drop_sockets(node);
+                }
+            }
+            Effect::Send {
+                link,
+                socket,
+                packet,
+                payload,
+            } => self.send(node, link, socket, packet, payload),
+            Effect::Helper { run, .. } => {
+                self.after(100, 5_000, Event::HelperDone { node, life, run })
+            }
+            Effect::SetAccess { access, .. } => self.nodes[node].access = access,
+            Effect::Log { text, .. } => self.tell(node, &text),
+            Effect::SetSize { .. } | Effect::CloseDisk { .. } | Effect::Changed => {}
+        }
+    }
+
+    fn send(
+        &mut self,
+        node: usize,
+        link: LinkId,
+        socket: Socket,
+        packet: Packet,
+        payload: Option<Block>,
+    ) {
+        if self.net.sides[node].up != Some(link) {
+            return;
+        }
+        let packet = match through_the_codec(socket, &packet, payload.as_ref()) {
+            Ok(packet) => packet,
+            Err(error) => {
+                self.violation
+                    .get_or_insert(format!("codec: {error} in {packet:?}"));
+                return;
+            }
+        };
+        let to = 1 - node;
+        let at = self.delivery_time(to, socket);
+        let pair = self.net.pair;
+        self.at(
+            at,
+            Event::Deliver {
+                to,
+                pair,
+                socket,
+                packet,
+                payload,
+            },
+        );
+        if socket == Socket::Data {
+            self.input_quietly(node, Input::Sent { link, packets: 1 });
+        }
+    }
+
+    /// From within `drain`, which goes on with whatever this adds.
+    fn input_quietly(&mut self, node: usize, input: Input<Block>) {
+        let now = Instant::from_nanos(self.now);
+        if let Some(core) = self.nodes[node].core.as_mut() {
+            core.handle(now, input);
+        }
+    }
+
+    /// Nobody orders two writes to the same sector that are in flight together.
+    fn check_overlap(&mut self, node: usize, io: &DiskIo<Block>) {
+        let Some((start, end)) = written_range(io) else {
+            return;
+        };
+        let clash = self.nodes[node].data_io.values().any(|other| {
+            written_range(other)
+                .is_some_and(|(other_start, other_end)| start < other_end && other_start < end)
+        });
+        if clash {
+            let text =
+                format!("node {node}: two writes to sectors {start}..{end} in flight together");
+            self.violation.get_or_insert(text);
+        }
+    }
+
+    fn tell(&mut self, node: usize, text: &str) {
+        self.story
+            .push(format!("{:>12.6} {node}: {text}", self.now as f64 / 1e9));
+    }
+}
+
+impl Node {
+    fn new(size: SectorCount) -> Self {
+        Self {
+            core: None,
+            life: 0,
+            disk: Disk::new(size),
+            data_io: BTreeMap::new(),
+            meta_io: VecDeque::new(),
+            timer: None,
+            access: Access::Closed,
+            replies: BTreeMap::new(),
+        }
+    }
+}
+
+fn written_range(io: &DiskIo<Block>) -> Option<(u64, u64)> {
+    match io {
+        DiskIo::Write { sector, data, .. } => {
+            Some((sector.0, sector.0 + u64::from(data.size()) / 512))
+        }
+        DiskIo::Discard { sector, size } | DiskIo::WriteZeroes { sector, size } => {
+            Some((sector.0, sector.0 + u64::from(*size) / 512))
+        }
+        DiskIo::Read { .. } | DiskIo::Flush => None,
+    }
+}
+
+const fn socket_index(socket: Socket) -> usize {
+    match socket {
+        Socket::Data => 0,
+        Socket::Meta => 1,
+    }
+}
+
+/// What the peer gets is what the production codec makes of it.
+fn through_the_codec(
+    socket: Socket,
+    packet: &Packet,
+    payload: Option<&Block>,
+) -> Result<Packet, String> {
+    let codec = Codec::new(AGREED);
+    let mut bytes = Vec::new();
+    let follows = codec
+        .encode(packet, &Digest::EMPTY, &mut bytes)
+        .map_err(|e| e.to_string())?;
+    if follows.0 != payload.map_or(0, Payload::size) {
+        return Err(format!("{} bytes announced", follows.0));
+    }
+    let (head, body) = bytes.split_at(codec.header_size());
+    let header = codec
+        .decode_header(socket, head)
+        .map_err(|e| e.to_string())?;
+    let (decoded, _) = codec
+        .decode_body(&header, body)
+        .map_err(|e| e.to_string())?;
+    if decoded == *packet {
+        Ok(decoded)
+    } else {
+        Err(format!("came out as {decoded:?}"))
+    }
+}
+
+/// Disk options with their defaults, and the smallest activity log.
+pub fn disk_conf() -> DiskConf {
+    DiskConf {
+        size: SectorCount(0),
+        on_io_error: OnIoError::Detach,
+        fencing: Fencing::DontCare,
+        ordering: WriteOrdering::Flush,
+        resync_rate: 250,
+        c_plan_ahead: 20,
+        c_delay_target: 10,
+        c_fill_target: 100,
+        c_max_rate: 102_400,
+        c_min_rate: 250,
+        al_extents: 67,
+        al_updates: AlUpdates::Written,
+    }
+}
+
+/// Net options with their defaults, protocol C.
+pub fn net_conf() -> NetConf {
+    NetConf {
+        protocol: Protocol::C,
+        timeout: Duration::from_secs(6),
+        ping_int: Duration::from_secs(10),
+        ping_timeout: Duration::from_millis(500),
+        ko_count: 7,
+        max_buffers: 2048,
+        max_epoch_size: 2048,
+        after_sb_0pri: AfterSb0Pri::Disconnect,
+        after_sb_1pri: AfterSb1Pri::Disconnect,
+        after_sb_2pri: AfterSb2Pri::Disconnect,
+        always_asbp: AlwaysAsbp::No,
+        rr_conflict: RrConflict::Disconnect,
+        two_primaries: TwoPrimaries::Refused,
+        bitmap_code: BitmapCode::RunLength,
+        verify_alg: String::new(),
+        csums_alg: String::new(),
+    }
+}
