@@ -154,7 +154,10 @@ fn the_first_sync_is_a_full_one_from_the_forced_primary() {
         ..EQUAL
     });
     assert_eq!(log(&decision)[3], "uuid_compare()=-2 by rule 20");
-    assert_eq!(story(&decision)[0], "Becoming sync target due to disk states.");
+    assert_eq!(
+        story(&decision)[0],
+        "Becoming sync target due to disk states."
+    );
     assert_eq!(decision.verdict, Verdict::BecomeTarget(SyncExtent::Full));
 }
 
@@ -165,7 +168,10 @@ fn better_disks_override_a_split_brain() {
         ..SPLIT
     };
     let decision = decide(&worse);
-    assert_eq!(story(&decision), ["Becoming sync target due to disk states."]);
+    assert_eq!(
+        story(&decision),
+        ["Becoming sync target due to disk states."]
+    );
     assert_eq!(decision.verdict, Verdict::BecomeTarget(SyncExtent::Bitmap));
     let ambiguous = Inputs {
         uuids: set(0xA0, 0, 0xB0, 0xC0),

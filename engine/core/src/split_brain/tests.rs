@@ -119,15 +119,27 @@ fn with_one_primary_each_policy_decides_as_captured() {
     };
     let at = |policy| policies(least, policy, AfterSb2Pri::Disconnect);
     for (policy, losing_primary, winning_primary) in [
-        (AfterSb1Pri::Disconnect, Recovery::Unresolved, Recovery::Unresolved),
+        (
+            AfterSb1Pri::Disconnect,
+            Recovery::Unresolved,
+            Recovery::Unresolved,
+        ),
         (AfterSb1Pri::Consensus, Recovery::Unresolved, OWN),
         (AfterSb1Pri::ViolentlyAs0p, PEERS, OWN),
         (AfterSb1Pri::DiscardSecondary, OWN, OWN),
         (AfterSb1Pri::CallPriLost, Recovery::IfDemoted, OWN),
     ] {
         let name = policy.name();
-        assert_eq!(recover(&at(policy), &primary).recovery, losing_primary, "{name}");
-        assert_eq!(recover(&at(policy), &winning).recovery, winning_primary, "{name}");
+        assert_eq!(
+            recover(&at(policy), &primary).recovery,
+            losing_primary,
+            "{name}"
+        );
+        assert_eq!(
+            recover(&at(policy), &winning).recovery,
+            winning_primary,
+            "{name}"
+        );
     }
     let secondary = mirrored(&primary);
     let recovery = recover(&at(AfterSb1Pri::CallPriLost), &secondary).recovery;
