@@ -1,2 +1,4 @@
-//! See the library.
-fn main() {}
+//! `drbdsetup`: see the library.
+fn main() -> std::process::ExitCode {
+    drbdsetup::main()
+}

@@ -54,8 +54,8 @@ pub struct Request {
     pub context: Option<Context>,
     /// The parameters.
     pub params: Option<Params>,
-    /// The context as a reply repeats it.
-    pub(crate) echo: Vec<u8>,
+    /// The context as a reply repeats it; filled in by [`Request::decode`].
+    pub echo: Vec<u8>,
 }
 
 impl Request {

@@ -1,0 +1,246 @@
+//! The commands: one table, in the order in which the usage lists them (spec 30 section 2.3).
+
+use drbd_control::Op;
+use drbd_options::{OptionRow, SetupCommand};
+
+/// What a command does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Action {
+    /// Sends one request and reports the return code.
+    Config(Op),
+    /// Removes a resource with everything in it.
+    Down,
+    /// Prints one line about a device.
+    Query(Query),
+    /// Prints the configuration.
+    Show,
+    /// Prints shell assignments.
+    ShStatus,
+    /// Prints the state for people.
+    Status,
+    /// Prints classic events.
+    Events,
+    /// Prints events in the newer form.
+    Events2,
+    /// Waits for a device.
+    Wait(WaitFor),
+    /// Notes the size of the backing device for `drbdmeta`.
+    CheckResize,
+}
+
+/// One line about a device.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "the names are the commands")]
+pub enum Query {
+    State,
+    Role,
+    Cstate,
+    Dstate,
+    ShowGi,
+    GetGi,
+}
+
+/// What to wait for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum WaitFor {
+    /// Connected, or no hope of it.
+    Connect,
+    /// Connected and nothing to sync.
+    Sync,
+}
+
+/// Which objects a command takes as its first word.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Takes {
+    /// None: all words are arguments.
+    Nothing,
+    /// A device.
+    Minor,
+    /// A resource.
+    Resource,
+    /// A resource or everything.
+    ResourceOrAll,
+    /// Any of the three.
+    Any,
+}
+
+impl Takes {
+    /// Whether a device will do.
+    pub const fn minor(self) -> bool {
+        matches!(self, Self::Minor | Self::Any)
+    }
+
+    /// Whether a resource will do.
+    pub const fn resource(self) -> bool {
+        matches!(self, Self::Resource | Self::ResourceOrAll | Self::Any)
+    }
+
+    /// Whether everything will do.
+    pub const fn all(self) -> bool {
+        matches!(self, Self::ResourceOrAll | Self::Any)
+    }
+}
+
+/// Whether the two addresses of a connection follow.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Endpoints {
+    /// They do.
+    Both,
+    /// They do not.
+    None,
+}
+
+/// A positional argument behind object and addresses.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Arg {
+    /// `resource` of `new-minor`.
+    Resource,
+    /// `minor` of `new-minor`.
+    Minor,
+    /// `volume` of `new-minor`.
+    Volume,
+    /// `lower_dev` of `attach`.
+    LowerDev,
+    /// `meta_data_dev` of `attach`.
+    MetaDev,
+    /// `meta_data_index` of `attach`.
+    MetaIndex,
+}
+
+impl Arg {
+    /// Its name in usage and messages.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Resource => "resource",
+            Self::Minor => "minor",
+            Self::Volume => "volume",
+            Self::LowerDev => "lower_dev",
+            Self::MetaDev => "meta_data_dev",
+            Self::MetaIndex => "meta_data_index",
+        }
+    }
+}
+
+/// A command.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Command {
+    /// The word.
+    pub name: &'static str,
+    /// What it does.
+    pub action: Action,
+    /// Its object.
+    pub takes: Takes,
+    /// Whether addresses follow.
+    pub endpoints: Endpoints,
+    /// What else follows.
+    pub args: &'static [Arg],
+    /// Its name in the registry of options, if it has any.
+    pub options: Option<SetupCommand>,
+}
+
+const fn config(name: &'static str, op: Op, takes: Takes) -> Command {
+    command(name, Action::Config(op), takes)
+}
+
+const fn command(name: &'static str, action: Action, takes: Takes) -> Command {
+    Command {
+        name,
+        action,
+        takes,
+        endpoints: Endpoints::None,
+        args: &[],
+        options: None,
+    }
+}
+
+impl Command {
+    const fn connection(mut self) -> Self {
+        self.endpoints = Endpoints::Both;
+        self
+    }
+
+    const fn args(mut self, args: &'static [Arg]) -> Self {
+        self.args = args;
+        self
+    }
+
+    const fn options(mut self, options: SetupCommand) -> Self {
+        self.options = Some(options);
+        self
+    }
+
+    /// Whether it changes something: its options take values as the registry says, it is
+    /// answered by a return code, and it holds the lock of its minor.
+    pub const fn is_config(&self) -> bool {
+        matches!(self.action, Action::Config(_) | Action::Down)
+    }
+
+    /// Its options in the order of usage, help and `show`.
+    pub fn option_rows(&self) -> Vec<&'static OptionRow> {
+        let Some(of) = self.options else {
+            return Vec::new();
+        };
+        let mut rows: Vec<_> = drbd_options::of_command(of).collect();
+        // The registry groups by meaning; these two come first in the genuine tables.
+        rows.sort_by_key(|row| !matches!(row.name, "set-defaults" | "timestamps"));
+        rows
+    }
+}
+
+/// The command with this name.
+pub fn find(name: &str) -> Option<&'static Command> {
+    COMMANDS.iter().find(|command| command.name == name)
+}
+
+use SetupCommand as O;
+use Takes::{Any, Minor, Nothing, Resource, ResourceOrAll};
+
+/// All commands.
+pub static COMMANDS: &[Command] = &[
+    config("primary", Op::Primary, Minor).options(O::Primary),
+    config("secondary", Op::Secondary, Minor),
+    config("attach", Op::Attach, Minor)
+        .args(&[Arg::LowerDev, Arg::MetaDev, Arg::MetaIndex])
+        .options(O::Attach),
+    config("disk-options", Op::DiskOpts, Minor).options(O::DiskOptions),
+    config("detach", Op::Detach, Minor).options(O::Detach),
+    config("connect", Op::Connect, Resource)
+        .connection()
+        .options(O::Connect),
+    config("net-options", Op::NetOpts, Nothing)
+        .connection()
+        .options(O::NetOptions),
+    config("disconnect", Op::Disconnect, Nothing)
+        .connection()
+        .options(O::Disconnect),
+    config("resize", Op::Resize, Minor).options(O::Resize),
+    config("resource-options", Op::ResourceOpts, Resource).options(O::ResourceOptions),
+    config("new-current-uuid", Op::NewCurrentUuid, Minor).options(O::NewCurrentUuid),
+    config("invalidate", Op::Invalidate, Minor),
+    config("invalidate-remote", Op::InvalidatePeer, Minor),
+    config("pause-sync", Op::PauseSync, Minor),
+    config("resume-sync", Op::ResumeSync, Minor),
+    config("suspend-io", Op::SuspendIo, Minor),
+    config("resume-io", Op::ResumeIo, Minor),
+    config("outdate", Op::Outdate, Minor),
+    config("verify", Op::StartVerify, Minor).options(O::Verify),
+    command("down", Action::Down, Resource),
+    command("state", Action::Query(Query::State), Minor),
+    command("role", Action::Query(Query::Role), Minor),
+    command("sh-status", Action::ShStatus, Any),
+    command("cstate", Action::Query(Query::Cstate), Minor),
+    command("dstate", Action::Query(Query::Dstate), Minor),
+    command("show-gi", Action::Query(Query::ShowGi), Minor),
+    command("get-gi", Action::Query(Query::GetGi), Minor),
+    command("show", Action::Show, Any).options(O::Show),
+    command("status", Action::Status, ResourceOrAll).options(O::Status),
+    command("check-resize", Action::CheckResize, Minor),
+    command("events", Action::Events, Any),
+    command("events2", Action::Events2, ResourceOrAll).options(O::Events2),
+    command("wait-connect", Action::Wait(WaitFor::Connect), Minor).options(O::WaitConnect),
+    command("wait-sync", Action::Wait(WaitFor::Sync), Minor).options(O::WaitSync),
+    config("new-resource", Op::NewResource, Resource).options(O::NewResource),
+    config("new-minor", Op::NewMinor, Nothing).args(&[Arg::Resource, Arg::Minor, Arg::Volume]),
+    config("del-minor", Op::DelMinor, Minor),
+    config("del-resource", Op::DelResource, Resource),
+];
