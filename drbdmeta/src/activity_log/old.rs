@@ -29,16 +29,25 @@ struct Raw {
     padding: U32,
 }
 
-/// A sector with magic and checksum found right.
+/// One sector, right or wrong.
 #[derive(Clone)]
-pub struct ValidSector(Raw);
+pub struct Sector(Raw);
 
-impl ValidSector {
-    /// Checks magic and checksum.
-    pub fn parse(sector: &[u8; 512]) -> Option<Self> {
-        let raw: Raw = zerocopy::transmute!(*sector);
-        let xor = raw.entries.iter().fold(0, |sum, e| sum ^ e.extent.get());
-        (raw.magic.get() == MAGIC && raw.xor_sum.get() == xor).then_some(Self(raw))
+impl Sector {
+    /// Takes the bytes apart.
+    pub fn read(bytes: &[u8; 512]) -> Self {
+        Self(zerocopy::transmute!(*bytes))
+    }
+
+    /// Whether magic and checksum are right.
+    pub fn is_valid(&self) -> bool {
+        let xor = self.entries().fold(0, |sum, (_, extent)| sum ^ extent);
+        self.magic() == MAGIC && self.xor_sum() == xor
+    }
+
+    /// The magic as on disk.
+    pub fn magic(&self) -> u32 {
+        self.0.magic.get()
     }
 
     /// The transaction counter.
@@ -46,7 +55,7 @@ impl ValidSector {
         self.0.tr_number.get()
     }
 
-    /// The checksum, which is right.
+    /// The checksum as on disk.
     pub fn xor_sum(&self) -> u32 {
         self.0.xor_sum.get()
     }
@@ -78,10 +87,11 @@ pub struct Outcome {
 pub fn replay(log: &[u8], al_nr_extents: u32) -> Outcome {
     let (sectors, _) = log.as_chunks::<512>();
     let used = used_sectors(al_nr_extents);
-    let mut valid: Vec<ValidSector> = sectors
+    let mut valid: Vec<Sector> = sectors
         .iter()
         .take(used as usize)
-        .filter_map(ValidSector::parse)
+        .map(Sector::read)
+        .filter(Sector::is_valid)
         .collect();
     // Fewer than 2^32: `take` bounds it by `used`.
     let invalid = used - valid.len() as u32;
@@ -147,7 +157,7 @@ mod tests {
     fn a_wrong_checksum_is_no_transaction() {
         let mut sector = example();
         sector[20] ^= 1;
-        assert!(ValidSector::parse(&sector).is_none());
+        assert!(!Sector::read(&sector).is_valid());
         assert_eq!(replay(&sector, 127).hot, None);
     }
 

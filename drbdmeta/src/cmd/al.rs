@@ -50,25 +50,27 @@ pub fn apply(session: &mut Session<'_>) -> Result<u8, Failure> {
     }
     let (store, at) = (opened.store, opened.at);
     let plan = read_log(session, &store, &record, at)?;
-    if record.format == Format::V07 {
-        // Its flags word is not consulted: only the messages appear, in the genuine tool as well.
-        return Ok(0);
-    }
-    let replaying = primary(&record);
-    if replaying && let Some(hot) = &plan.hot {
+    let was_unclean = record.is_unclean();
+    let replaying = plan.hot.as_ref().filter(|_| primary(&record));
+    if let Some(hot) = replaying {
         mark(session, &store, &record, at, hot)?;
     }
+    let Generation::Uuids { flags, .. } = &mut record.generation else {
+        // v07 has neither a log of the new kind nor a flag that tells it clean.
+        if replaying.is_some() {
+            session.commit(&store, at, &record)?;
+        }
+        return Ok(0);
+    };
+    flags.insert(MdFlags::AL_CLEAN);
+    record.magic = MagicKind::Clean;
     if plan.rewrite_ring == Ring::Rewrite {
         // The bits must be safe before the log that demands them goes away.
         store.flush()?;
         let bytes = fresh_ring(Format::V08, record.al_sectors());
         store.write(&mut session.con, "apply_al", record.al_at(at), &bytes)?;
     }
-    if (replaying && plan.rewrite_ring == Ring::Rewrite) || record.is_unclean() {
-        record.magic = MagicKind::Clean;
-        if let Generation::Uuids { flags, .. } = &mut record.generation {
-            flags.insert(MdFlags::AL_CLEAN);
-        }
+    if replaying.is_some() || was_unclean {
         session.commit(&store, at, &record)?;
     } else {
         store.flush()?;
@@ -76,8 +78,12 @@ pub fn apply(session: &mut Session<'_>) -> Result<u8, Failure> {
     Ok(0)
 }
 
+/// Whether the node was Primary when the meta-data was written last.
 fn primary(record: &Record) -> bool {
-    record.flags().contains(MdFlags::PRIMARY_IND)
+    match &record.generation {
+        Generation::Counts(gc) => gc.flags.contains(MdFlags::PRIMARY_IND),
+        _ => record.flags().contains(MdFlags::PRIMARY_IND),
+    }
 }
 
 /// The bytes of a ring that has nothing to say.

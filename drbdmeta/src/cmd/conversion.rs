@@ -14,7 +14,6 @@ use super::store::Store;
 use crate::activity_log::old;
 use crate::bitmap;
 use crate::device::PageBuffer;
-use crate::layout::Placement;
 use crate::record::convert::{Dirty, convert};
 use crate::record::{Format, Generation, Record};
 
@@ -224,8 +223,7 @@ fn wipe_superseded(
     at: u64,
     old: &Existing,
 ) -> Result<(), Failure> {
-    let elsewhere = old.at != at && old.placement == Placement::FixedInternal;
-    if !elsewhere {
+    if old.at == at {
         return Ok(());
     }
     let end = old

@@ -138,11 +138,8 @@ fn check_stripes_for_move(session: &Session<'_>, record: &Record) -> Result<(), 
     Ok(())
 }
 
-fn stripes_of(record: &Record) -> (u32, u32) {
-    match (record.al_stripes, record.al_stripe_size_4k) {
-        (0, 0) => (1, 8),
-        other => other,
-    }
+const fn stripes_of(record: &Record) -> (u32, u32) {
+    (record.al_stripes, record.al_stripe_size_4k)
 }
 
 fn move_instead(

@@ -52,14 +52,12 @@ pub fn run(session: &mut Session<'_>) -> Result<u8, Failure> {
     };
     let mut head = Vec::new();
     header(session, &mut head, record.format, unclean);
-    if record.format != Format::V06 {
-        head.extend(format!("# md_size_sect {}\n", record.md_size_sect).bytes());
-        if let Some(size) = last_known {
-            head.extend(resized(session, &source, expected, size.0).bytes());
-        }
-        let (al, bm) = (record.al_at(at), record.bm_at(at));
-        head.extend(format!("# md_offset {at}\n# al_offset {al}\n# bm_offset {bm}\n\n").bytes());
+    head.extend(format!("# md_size_sect {}\n", record.md_size_sect).bytes());
+    if let Some(size) = last_known {
+        head.extend(resized(session, &source, expected, size.0).bytes());
     }
+    let (al, bm) = (record.al_at(at), record.bm_at(at));
+    head.extend(format!("# md_offset {at}\n# al_offset {al}\n# bm_offset {bm}\n\n").bytes());
     head.extend(fields(&record).bytes());
     print(session, |out| out.write_all(&head));
     if record.format == Format::V06 {
@@ -146,10 +144,7 @@ pub fn fields(record: &Record) -> String {
         record.al_nr_extents, record.effective_size
     ));
     if record.format >= Format::V08 {
-        let (stripes, blocks) = match (record.al_stripes, record.al_stripe_size_4k) {
-            (0, 0) => (1, 8),
-            given => given,
-        };
+        let (stripes, blocks) = (record.al_stripes, record.al_stripe_size_4k);
         text.push_str(&format!(
             "bm-byte-per-bit {};\ndevice-uuid 0x{:016X};\nla-peer-max-bio-size {};\n\
              al-stripes {stripes};\nal-stripe-size-4k {blocks};\n",
@@ -204,7 +199,7 @@ fn activity_log(session: &mut Session<'_>, source: &Source<'_>) -> Result<(), Fa
     let highest = if modern {
         list_blocks(session, blocks)
     } else {
-        list_sectors(session, &ring, source.record.al_nr_extents)
+        list_sectors(session, &ring)
     };
     let claimed = source.record.al_nr_extents;
     if let Some(highest) = highest.filter(|&h| h >= claimed) {
@@ -271,33 +266,34 @@ fn list_blocks(session: &mut Session<'_>, blocks: &[[u8; 4096]]) -> Option<u32> 
     highest
 }
 
-fn list_sectors(session: &mut Session<'_>, log: &[u8], al_nr_extents: u32) -> Option<u32> {
+/// All sectors, the senseless ones included.
+fn list_sectors(session: &mut Session<'_>, log: &[u8]) -> Option<u32> {
     let mut highest = None;
     let (sectors, _) = log.as_chunks::<512>();
-    let used = old::used_sectors(al_nr_extents) as usize;
-    for (s, sector) in sectors.iter().take(used).enumerate() {
-        let Some(valid) = old::ValidSector::parse(sector) else {
-            session
-                .con
-                .say(format_args!("#     sector {s:2} {{ invalid }}"));
-            continue;
+    for (s, bytes) in sectors.iter().enumerate() {
+        let sector = old::Sector::read(bytes);
+        let verdict = if sector.is_valid() {
+            "valid"
+        } else {
+            "invalid"
         };
         session.con.say(format_args!(
-            "#     sector {s:2} {{ valid\n# \tmagic: 0x{:08x}\n# \ttr: {:10}",
-            old::MAGIC,
-            valid.tr_number()
+            "#     sector {s:2} {{ {verdict}\n# \tmagic: 0x{:08x}\n# \ttr: {:10}",
+            sector.magic(),
+            sector.tr_number()
         ));
-        for (i, (slot, extent)) in valid.entries().enumerate() {
+        for (i, (slot, extent)) in sector.entries().enumerate() {
             session
                 .con
                 .say(format_args!("# \t{i:2}: {slot:10} {extent:10}"));
-            if extent != FREE {
+            if slot != FREE {
                 highest = highest.max(Some(slot));
             }
         }
-        session
-            .con
-            .say(format_args!("# \txor: 0x{:08x}\n#     }}", valid.xor_sum()));
+        session.con.say(format_args!(
+            "# \txor: 0x{:08x}\n#     }}",
+            sector.xor_sum()
+        ));
     }
     highest
 }

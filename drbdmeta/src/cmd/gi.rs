@@ -313,7 +313,6 @@ pub fn set(session: &mut Session<'_>) -> Result<u8, Failure> {
     let (store, at, mut record) = session.open()?.in_place()?;
     let node_id = session.call.options.node_id;
     let previous = line(&record, node_id);
-    session.con.say(format_args!("previously {previous}"));
     let mut fields = Fields(Some(&text));
     match &mut record.generation {
         Generation::Counts(gc) => set_counts(gc, &mut fields)?,
@@ -321,6 +320,7 @@ pub fn set(session: &mut Session<'_>) -> Result<u8, Failure> {
         Generation::Nodes(_) => return Err(super::refuse_v09()),
     }
     let now = line(&record, node_id);
+    session.con.say(format_args!("previously {previous}"));
     session.con.say(format_args!("set GI to  {now}"));
     if session.con.confirm("Write new GI to disk?") == Answer::No {
         session.con.say("Operation canceled.");
@@ -334,8 +334,7 @@ fn set_counts(gc: &mut GenerationCounts, fields: &mut Fields<'_>) -> Result<(), 
     fields.flag(&mut gc.flags, MdFlags::CONSISTENT)?;
     for count in &mut gc.counts {
         if let Some(value) = fields.number(10)? {
-            // The counters are 32 bits wide; the rest falls off, as in the genuine tool.
-            *count = value as u32;
+            *count = u32::try_from(value).map_err(|_| fields.out_of_range())?;
         }
     }
     for column in COUNT_FLAG_COLUMNS {
@@ -376,8 +375,7 @@ impl Fields<'_> {
         if field.is_empty() {
             return Ok(None);
         }
-        // The genuine tool shows what is left to parse instead of the culprit.
-        let shown = next.unwrap_or("(null)");
+        let shown = self.shown();
         match strtoull(field, radix) {
             (Some(value), "") => Ok(Some(value)),
             (None, "") => Err(Failure::new(
@@ -389,6 +387,19 @@ impl Fields<'_> {
                 format_args!("'{shown}' is not a number."),
             )),
         }
+    }
+
+    /// The genuine tool shows what is left to parse instead of the culprit.
+    fn shown(&self) -> &str {
+        self.0.unwrap_or("(null)")
+    }
+
+    fn out_of_range(&self) -> Failure {
+        let shown = self.shown();
+        Failure::new(
+            FAILED_IO,
+            format_args!("'{shown}' is out of range (max 0xFFffFFff)."),
+        )
     }
 
     fn flag(&mut self, flags: &mut MdFlags, column: MdFlags) -> Result<(), Failure> {
@@ -410,6 +421,10 @@ impl Fields<'_> {
 /// are. The value (`None` when it exceeds 64 bits) and what follows the digits.
 fn strtoull(text: &str, radix: u32) -> (Option<u64>, &str) {
     let trimmed = text.trim_start();
+    let (negative, trimmed) = match trimmed.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, trimmed.strip_prefix('+').unwrap_or(trimmed)),
+    };
     let digits = match trimmed.strip_prefix("0x").or(trimmed.strip_prefix("0X")) {
         Some(rest) if radix == 16 && rest.starts_with(|c: char| c.is_ascii_hexdigit()) => rest,
         _ => trimmed,
@@ -421,5 +436,9 @@ fn strtoull(text: &str, radix: u32) -> (Option<u64>, &str) {
         return (Some(0), text);
     }
     let rest = &digits[end..];
-    (u64::from_str_radix(&digits[..end], radix).ok(), rest)
+    let value = u64::from_str_radix(&digits[..end], radix).ok();
+    (
+        value.map(|v| if negative { v.wrapping_neg() } else { v }),
+        rest,
+    )
 }

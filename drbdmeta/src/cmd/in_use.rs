@@ -26,7 +26,7 @@ pub fn check(minor: Minor) -> Result<InUse, Failure> {
 
 fn judge(text: &str) -> Result<InUse, Failure> {
     let local = text.trim_end().split('/').next().unwrap_or_default();
-    if local == "Unconfigured" {
+    if matches!(local, "" | "Unconfigured") {
         return Ok(InUse::Free);
     }
     match DiskState::ALL.iter().find(|s| s.name() == local) {
@@ -51,6 +51,7 @@ mod tests {
             ("Attaching\n", InUse::Attached),
             ("Diskless/UpToDate\n", InUse::Free),
             ("Unconfigured\n", InUse::Free),
+            ("", InUse::Free),
         ] {
             assert_eq!(judge(text), Ok(expected), "{text:?}");
         }

@@ -17,6 +17,8 @@ use crate::record::{Format, Record};
 /// More is not read of such a file.
 const LIMIT: u64 = 4096;
 
+const NO_KNOWLEDGE: &str = "no last-known offset information available.";
+
 /// What the file says.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LastKnown {
@@ -52,7 +54,7 @@ pub fn load(con: &mut Console<'_>, path: &Path) -> Option<LastKnown> {
     match read(path) {
         Ok(known) => Some(known),
         Err(Unknown::NoFile) => {
-            con.trace(1, "no last-known offset information available.");
+            con.trace(1, NO_KNOWLEDGE);
             None
         }
         Err(Unknown::Unparsable) => {
@@ -60,6 +62,7 @@ pub fn load(con: &mut Console<'_>, path: &Path) -> Option<LastKnown> {
                 "lk_bdev_load({}): parse error",
                 path.display()
             ));
+            con.trace(1, NO_KNOWLEDGE);
             None
         }
     }

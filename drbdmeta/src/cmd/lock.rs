@@ -33,6 +33,9 @@ pub fn take(directory: &Path, minor: Minor) -> Result<File, Failure> {
         .mode(0o600)
         .open(&path)
         .map_err(failed)?;
+    if fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
+        return Ok(file);
+    }
     let waiting = file.try_clone().map_err(failed)?;
     let (sender, receiver) = mpsc::sync_channel(1);
     // The lock belongs to the process: a thread can wait for it, and be left behind.

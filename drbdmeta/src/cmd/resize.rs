@@ -23,10 +23,6 @@ pub fn check(session: &mut Session<'_>) -> Result<u8, Failure> {
             1,
             "Operation only supported for >= v8 internal meta data",
         )),
-        Found::InPlace(_) if session.call.format == Format::V06 => Err(Failure::new(
-            1,
-            "Operation only supported for >= v8 internal meta data",
-        )),
         Found::InPlace(record) => note_size(session, &opened.store, &record),
         Found::LastKnown { record, at, .. } => {
             relocate(session, &mut opened.store, &record, at)?;

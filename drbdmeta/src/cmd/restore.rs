@@ -4,7 +4,7 @@
 //! does not fit changes nothing, and once to write. A pipe is spooled to an unlinked file.
 
 use std::fs::File;
-use std::io::{self, BufReader, Seek, SeekFrom};
+use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
 use std::os::fd::AsFd;
 
 use drbd_types::{ByteCount, SectorCount};
@@ -77,10 +77,12 @@ pub fn verify(session: &mut Session<'_>) -> Result<u8, Failure> {
         return Err(super::refuse_v09());
     }
     let mut source = Source::open(session.call.args.first().map(String::as_str))?;
-    let (head, _) = read_through(&mut source, session.call.format)?;
+    let mut parser = source.parser()?;
+    let head = read_head(&mut parser, session.call.format)?;
     if session.call.placement.is_internal() && head.la_size_sect > 0 {
         note_clipped(&mut session.con, head.la_size_sect, 0);
     }
+    read_bitmap(&mut parser)?;
     session.con.say("input file parsed ok");
     Ok(0)
 }
@@ -149,8 +151,17 @@ struct Total {
 /// Parses everything; nothing is written.
 fn read_through(source: &mut Source, format: Format) -> Result<(Head, Total), Failure> {
     let mut parser = source.parser()?;
-    parser.version(format).map_err(failed)?;
-    let head = parser.head(format).map_err(failed)?;
+    let head = read_head(&mut parser, format)?;
+    let total = read_bitmap(&mut parser)?;
+    Ok((head, total))
+}
+
+fn read_head<R: BufRead>(parser: &mut Parser<R>, format: Format) -> Result<Head, Failure> {
+    parser.version(format)?;
+    Ok(parser.head(format)?)
+}
+
+fn read_bitmap<R: BufRead>(parser: &mut Parser<R>) -> Result<Total, Failure> {
     let mut total = Total::default();
     parser
         .bitmap(|Words { count, word }| {
@@ -162,8 +173,8 @@ fn read_through(source: &mut Source, format: Format) -> Result<(Head, Total), Fa
             Ok::<_, DumpError>(())
         })
         .map_err(failed)?;
-    parser.end().map_err(failed)?;
-    Ok((head, total))
+    parser.end()?;
+    Ok(total)
 }
 
 /// The record to write, for the device as it is: positions in the dump are comments.
@@ -283,8 +294,7 @@ fn write_bitmap(
 ) -> Result<(), Failure> {
     let format = session.call.format;
     let mut parser = source.parser()?;
-    parser.version(format).map_err(failed)?;
-    parser.head(format).map_err(failed)?;
+    read_head(&mut parser, format)?;
     let mut writer = BitmapWriter {
         con: &mut session.con,
         store,

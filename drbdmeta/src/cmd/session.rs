@@ -133,7 +133,7 @@ impl Session<'_> {
             .filter(|at| at.checked_add(4096).is_some_and(|end| end <= size.0))
             .ok_or_else(|| too_small(&self.call.path, expected, size))?;
         let block = self.read_block(&store, &self.disk_to_cpu(), at)?;
-        if self.con.verbosity() > 3 && self.con.verbosity() <= 10 {
+        if self.call.format >= Format::V08 && (4..=10).contains(&self.con.verbosity()) {
             super::store::hexdump(&mut self.con, at, &block);
         }
         let mut opened = Opened {

@@ -121,6 +121,15 @@ impl Record {
             Format::V08 => Superblock::parse(block).ok().map(Self::from),
             Format::V09 => v09::parse(block),
         }
+        .map(Self::with_default_striping)
+    }
+
+    /// 0 and 0, as before 8.4.3, become the numbers that they stand for, and are written so.
+    fn with_default_striping(mut self) -> Self {
+        if (self.al_stripes, self.al_stripe_size_4k) == (0, 0) {
+            (self.al_stripes, self.al_stripe_size_4k) = (1, 8);
+        }
+        self
     }
 
     /// The 4096 bytes on disk; of a v06 file only the first 24 count. The command writes v08
@@ -189,7 +198,6 @@ impl Record {
     pub fn al_sectors(&self) -> u64 {
         match (self.al_stripes, self.al_stripe_size_4k) {
             _ if self.format <= Format::V07 => 64,
-            (0, 0) => 64,
             (stripes, blocks) => u64::from(stripes) * u64::from(blocks) * 8,
         }
     }

@@ -3,7 +3,7 @@
 //! built in). Every command runs on both; exit status, stdout, stderr and image must be equal.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{Read, Write};
+use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -161,6 +161,12 @@ impl Pair {
         ours
     }
 
+    /// Runs on both; the outcomes, normalised.
+    pub fn outcomes(&self, line: &str) -> [Outcome; 2] {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        self.sides().map(|side| normalised(side.run(&words, None)))
+    }
+
     /// Runs ours alone.
     pub fn only_ours(&self, line: &str) -> Outcome {
         let words: Vec<&str> = line.split_whitespace().collect();
@@ -182,21 +188,37 @@ impl Pair {
     }
 }
 
-fn first_difference(mut ours: File, mut theirs: File) -> Option<u64> {
-    let (mut a, mut b) = (vec![0; 4 << 20], vec![0; 4 << 20]);
-    let mut at = 0;
-    loop {
-        let n = ours.read(&mut a).unwrap();
-        theirs.read_exact(&mut b[..n]).ok()?;
-        if n == 0 {
-            return None;
+/// Compares what either file holds; in the holes of both there is nothing to compare.
+fn first_difference(ours: File, theirs: File) -> Option<u64> {
+    assert_eq!(
+        ours.metadata().unwrap().len(),
+        theirs.metadata().unwrap().len()
+    );
+    let mut ranges = data_ranges(&ours);
+    ranges.extend(data_ranges(&theirs));
+    for (start, end) in ranges {
+        let mut a = vec![0; (end - start) as usize];
+        let mut b = a.clone();
+        ours.read_exact_at(&mut a, start).unwrap();
+        theirs.read_exact_at(&mut b, start).unwrap();
+        if a != b {
+            let i = a.iter().zip(&b).position(|(x, y)| x != y);
+            return Some(start + i.map_or(0, |i| i as u64));
         }
-        if a[..n] != b[..n] {
-            let i = (0..n).find(|&i| a[i] != b[i]).unwrap();
-            return Some(at + i as u64);
-        }
-        at += n as u64;
     }
+    None
+}
+
+fn data_ranges(file: &File) -> Vec<(u64, u64)> {
+    use rustix::fs::{SeekFrom, seek};
+    let mut ranges = Vec::new();
+    let mut at = 0;
+    while let Ok(start) = seek(file, SeekFrom::Data(at)) {
+        let end = seek(file, SeekFrom::Hole(start)).unwrap();
+        ranges.push((start, end));
+        at = end;
+    }
+    ranges
 }
 
 fn difference(name: &str, theirs: &str, ours: &str) -> String {
@@ -239,7 +261,6 @@ fn date_shape(line: &str) -> String {
         .collect()
 }
 
-#[allow(dead_code)]
 pub fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_default()
 }

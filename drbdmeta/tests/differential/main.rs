@@ -1,6 +1,9 @@
 //! Our drbdmeta against the genuine one: the same command lines on the same disks.
 
 mod bed;
+mod existing;
+mod images;
+mod restore;
 
 use bed::Pair;
 
