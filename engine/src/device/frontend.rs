@@ -8,16 +8,16 @@ use std::sync::Arc;
 
 use drbd_types::{ByteCount, Minor, SectorCount, VolumeNr};
 
-use super::{Frontend, RequestSink};
+use super::{Frontend, RequestSink, fuse_loop, ublk};
 use crate::buffer::Pool;
 
 /// Which kernel interface makes the block device: the value of `drbdd --frontend`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Choice {
-    /// ublk where `/dev/ublk-control` exists, else FUSE and loop.
+    /// ublk where the kernel has it, else FUSE and loop.
     #[default]
     Auto,
-    /// The ublk driver (Linux 6.0 or newer).
+    /// The ublk driver (Linux 6.5 or newer).
     Ublk,
     /// A file served through FUSE under a loop device.
     FuseLoop,
@@ -80,8 +80,8 @@ pub struct DevicePaths {
 /// Why a front end could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum DeviceError {
-    /// Asked for explicitly but not there.
-    #[error("this kernel offers no {0} (no {path})", path = .0.control_path().display())]
+    /// The kernel does not have it.
+    #[error("this kernel cannot serve block devices through {0} (needed: {need})", need = .0.need())]
     Unavailable(Choice),
     /// A step of the set-up failed; everything done before it was taken back.
     #[error("{what}: {source}")]
@@ -101,12 +101,13 @@ impl Choice {
         (Self::FuseLoop, "fuse"),
     ];
 
-    /// The file whose existence says that the front end can be used.
-    pub fn control_path(self) -> &'static Path {
-        Path::new(match self {
-            Self::Ublk => "/dev/ublk-control",
-            Self::Auto | Self::FuseLoop => "/dev/fuse",
-        })
+    /// What the kernel must have, for messages.
+    fn need(self) -> &'static str {
+        match self {
+            Self::Auto => "/dev/ublk-control of Linux 6.5, or /dev/fuse and /dev/loop-control",
+            Self::Ublk => "/dev/ublk-control of Linux 6.5",
+            Self::FuseLoop => "/dev/fuse and /dev/loop-control",
+        }
     }
 }
 
@@ -212,16 +213,16 @@ pub fn start(
     pool: Pool,
     sink: Arc<dyn RequestSink>,
 ) -> Result<Box<dyn Frontend>, DeviceError> {
-    let ublk = Choice::Ublk.control_path().exists();
+    let fuse = ["/dev/fuse", "/dev/loop-control"]
+        .iter()
+        .all(|p| Path::new(p).exists());
     match choice {
-        Choice::Ublk if !ublk => Err(DeviceError::Unavailable(choice)),
-        Choice::Ublk => Err(DeviceError::Unavailable(choice)),
-        Choice::Auto if ublk => Err(DeviceError::Unavailable(choice)),
-        Choice::Auto | Choice::FuseLoop if !Choice::FuseLoop.control_path().exists() => {
-            Err(DeviceError::Unavailable(Choice::FuseLoop))
+        Choice::Ublk | Choice::Auto if ublk::is_usable() => {
+            ublk::start(minor, geometry, paths, pool, sink)
         }
-        Choice::Auto | Choice::FuseLoop => {
-            super::fuse_loop::start(minor, geometry, paths, pool, sink)
+        Choice::FuseLoop | Choice::Auto if fuse => {
+            fuse_loop::start(minor, geometry, paths, pool, sink)
         }
+        Choice::Auto | Choice::Ublk | Choice::FuseLoop => Err(DeviceError::Unavailable(choice)),
     }
 }

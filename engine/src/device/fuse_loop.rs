@@ -10,7 +10,6 @@ use std::ffi::CString;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -22,7 +21,7 @@ use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
 use super::fuse_fs::{FileSystem, Served};
 use super::loopdev::{self, Detached, Label};
-use super::names::{self, number_of};
+use super::names;
 use super::{
     Access, DeviceError, DeviceNumber, DevicePaths, Frontend, Geometry, LogicalBlock, RequestId,
     RequestSink, holders,
@@ -64,7 +63,7 @@ pub fn start(
 ) -> Result<Box<dyn Frontend>, DeviceError> {
     let name = format!("drbd{minor}");
     let label = Label::new(&format!("{name}@{}", paths.run_dir.display()));
-    let open = |number| open_device(&paths, minor, number, OFlags::RDWR);
+    let open = |number| names::open_by_number(&paths, minor, number, OFlags::RDWR);
     clear_remains(label, &name, open)
         .map_err(|e| DeviceError::setup("clear stale loop devices", e))?;
     let served = Arc::new(Served::new(minor, name.clone(), geometry, pool, sink));
@@ -148,7 +147,7 @@ impl FuseLoop {
     }
 
     fn open_loop(&self, number: DeviceNumber, flags: OFlags) -> io::Result<File> {
-        open_device(&self.paths, self.minor, number, flags)
+        names::open_by_number(&self.paths, self.minor, number, flags)
     }
 
     fn attach(&self, mounted: &Mounted, access: Access) -> io::Result<DeviceNumber> {
@@ -273,29 +272,4 @@ impl Drop for FuseLoop {
 fn reopen(handle: &OwnedFd) -> io::Result<File> {
     let path = format!("/proc/self/fd/{}", handle.as_raw_fd());
     File::options().read(true).write(true).open(path)
-}
-
-/// Opens the block device with this number, whether or not `/dev` has a node for it.
-fn open_device(
-    paths: &DevicePaths,
-    minor: Minor,
-    number: DeviceNumber,
-    flags: OFlags,
-) -> io::Result<File> {
-    let public = paths.node(minor);
-    let (path, private) = if number_of(&public) == Some(number) {
-        (public, false)
-    } else {
-        (names::private_node(paths, minor, number)?, true)
-    };
-    let write = flags.contains(OFlags::RDWR);
-    let opened = File::options()
-        .read(true)
-        .write(write)
-        .custom_flags(flags.difference(OFlags::RWMODE).bits().cast_signed())
-        .open(&path);
-    if private {
-        fs::remove_file(&path)?;
-    }
-    opened
 }

@@ -1,11 +1,13 @@
 //! Loop devices: the ioctls of `/dev/loop-control` and `/dev/loopN`, and nothing above them.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
 use std::mem;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::path::Path;
 
+use super::names::number_in_sysfs;
 use super::{Access, DeviceNumber, LogicalBlock};
 
 const LOOP_SET_FD: u32 = 0x4C00;
@@ -116,7 +118,7 @@ pub fn attach<D: AsFd>(
     let mut last = io::Error::from_raw_os_error(libc::EBUSY);
     for _ in 0..ATTEMPTS {
         let index = value_ioctl(control.as_fd(), LOOP_CTL_GET_FREE, 0)?;
-        let number = number_of_index(index)?;
+        let number = number_in_sysfs(OsStr::new(&format!("loop{index}")))?;
         let device = open(number)?;
         match configure(device.as_fd(), backing, label, block) {
             Ok(()) => return Ok((number, device)),
@@ -223,37 +225,21 @@ pub fn find<D: AsFd>(
 ) -> io::Result<Vec<D>> {
     let mut found = Vec::new();
     for entry in fs::read_dir("/sys/block")? {
-        let directory = entry?.path();
+        let entry = entry?;
         // Only those whose file has our name are opened: an open disturbs their owner.
-        let Ok(backing) = fs::read_to_string(directory.join("loop/backing_file")) else {
+        let Ok(backing) = fs::read_to_string(entry.path().join("loop/backing_file")) else {
             continue;
         };
         let backing = Path::new(backing.trim_end_matches('\n'));
         if backing.file_name().is_none_or(|name| name != file_name) {
             continue;
         }
-        let device = open(number_in(&directory)?)?;
+        let device = open(number_in_sysfs(&entry.file_name())?)?;
         if status(device.as_fd()).is_ok_and(|info| info.file_name == label.0) {
             found.push(device);
         }
     }
     Ok(found)
-}
-
-fn number_of_index(index: libc::c_int) -> io::Result<DeviceNumber> {
-    number_in(Path::new(&format!("/sys/block/loop{index}")))
-}
-
-fn number_in(directory: &Path) -> io::Result<DeviceNumber> {
-    let text = fs::read_to_string(directory.join("dev"))?;
-    let number = text.trim_end().split_once(':');
-    let number = number.and_then(|(major, minor)| {
-        Some(DeviceNumber {
-            major: major.parse().ok()?,
-            minor: minor.parse().ok()?,
-        })
-    });
-    number.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "not a device number"))
 }
 
 fn status(device: BorrowedFd<'_>) -> io::Result<LoopInfo> {

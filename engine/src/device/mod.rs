@@ -9,6 +9,8 @@
 //! * [`frontend`]: which front end, what device; [`start`].
 //! * [`names`]: the block special files and symlinks under `/dev`.
 //! * `fuse_loop` over `fuse_fs` and `loopdev`: the front end for any kernel.
+//! * [`guard`]: protections of a process that serves block devices.
+//! * `ublk`: the front end for Linux 6.5 and newer, and all contact with crate libublk.
 //! * `pending`, `holders`: requests in flight; who has a device open.
 //!
 //! A front end starts *closed*: the node `/dev/drbdN` exists but cannot be opened, as on a Secondary.
@@ -18,11 +20,13 @@
 pub mod frontend;
 mod fuse_fs;
 mod fuse_loop;
+pub mod guard;
 mod holders;
 mod loopdev;
 pub mod names;
 mod pending;
 pub mod request;
+mod ublk;
 
 pub use frontend::{
     Access, Choice, DeviceError, DevicePaths, Discard, Geometry, LogicalBlock, start,

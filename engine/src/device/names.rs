@@ -5,14 +5,15 @@
 //! node carries DRBD's own number 147:N, which no driver serves here: it satisfies `test -b`, and
 //! opening it fails with `ENXIO`.
 
+use std::ffi::OsStr;
 use std::fmt;
-use std::fs;
+use std::fs::{self, File, Permissions};
 use std::io;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, chown, symlink};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 
 use drbd_types::Minor;
-use rustix::fs::{CWD, Dev, FileType, Mode, makedev, mknodat};
+use rustix::fs::{CWD, Dev, FileType, Mode, OFlags, makedev, mknodat};
 
 use super::DevicePaths;
 
@@ -71,11 +72,7 @@ pub fn publish_node(paths: &DevicePaths, minor: Minor, number: DeviceNumber) -> 
 
 /// A node for the engine's own use, beside the public one: `/dev` is the one place where opening a
 /// device is surely not forbidden by a mount option. The caller removes or renames it.
-pub fn private_node(
-    paths: &DevicePaths,
-    minor: Minor,
-    number: DeviceNumber,
-) -> io::Result<PathBuf> {
+fn private_node(paths: &DevicePaths, minor: Minor, number: DeviceNumber) -> io::Result<PathBuf> {
     let path = paths.dev_dir.join(format!(".drbd{minor}.new"));
     remove_if_there(&path)?;
     let mode = Mode::from_raw_mode(0o600);
@@ -83,10 +80,7 @@ pub fn private_node(
     if let Some(group) = group_id("disk") {
         chown(&path, None, Some(group))?;
     }
-    fs::set_permissions(
-        &path,
-        std::os::unix::fs::PermissionsExt::from_mode(NODE_MODE),
-    )?;
+    fs::set_permissions(&path, Permissions::from_mode(NODE_MODE))?;
     Ok(path)
 }
 
@@ -127,8 +121,41 @@ pub fn withdraw_links(paths: &DevicePaths, minor: Minor) -> io::Result<()> {
     Ok(())
 }
 
+/// Opens the block device with this number, whether or not `/dev` has a node for it.
+pub fn open_by_number(
+    paths: &DevicePaths,
+    minor: Minor,
+    number: DeviceNumber,
+    flags: OFlags,
+) -> io::Result<File> {
+    let public = paths.node(minor);
+    let (path, private) = if number_of(&public) == Some(number) {
+        (public, false)
+    } else {
+        (private_node(paths, minor, number)?, true)
+    };
+    let opened = rustix::fs::open(&path, flags | OFlags::CLOEXEC, Mode::empty());
+    if private {
+        fs::remove_file(&path)?;
+    }
+    Ok(File::from(opened?))
+}
+
+/// The number of the disk called `name` in `/sys/block`.
+pub fn number_in_sysfs(name: &OsStr) -> io::Result<DeviceNumber> {
+    let text = fs::read_to_string(Path::new("/sys/block").join(name).join("dev"))?;
+    let number = text.trim_end().split_once(':');
+    let number = number.and_then(|(major, minor)| {
+        Some(DeviceNumber {
+            major: major.parse().ok()?,
+            minor: minor.parse().ok()?,
+        })
+    });
+    number.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "not a device number"))
+}
+
 /// The number of the block device at this path, if there is one.
-pub fn number_of(path: &Path) -> Option<DeviceNumber> {
+fn number_of(path: &Path) -> Option<DeviceNumber> {
     let metadata = fs::symlink_metadata(path).ok()?;
     let device = metadata.file_type().is_block_device();
     device.then(|| DeviceNumber {

@@ -1,0 +1,668 @@
+//! The ublk front end: the kernel's ublk driver hands requests over through io_uring. All contact
+//! with crate libublk is in this file, because its interface still changes.
+//!
+//! One thread owns the one queue of a device. It fetches requests, reads the data of writes out of
+//! the request straight into a pool buffer (`UBLK_F_USER_COPY`, Linux 6.5) and submits them to the
+//! sink. A completion comes from any thread: the data of a read is put into the request there and
+//! then, so that no buffer waits in a queue; the result goes on a list, and an eventfd wakes the
+//! queue thread, which commits all results on the list at once.
+//!
+//! The device is made by [`Frontend::open`] and removed by [`Frontend::close`].
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::thread::JoinHandle;
+
+use drbd_types::units::SECTOR_BYTES;
+use drbd_types::{Minor, Sector, SectorCount};
+use io_uring::{cqueue, opcode, types};
+use libublk::ctrl::{UblkCtrl, UblkCtrlBuilder};
+use libublk::io::{BufDescList, UblkDev, UblkIOCtx, UblkQueue};
+use libublk::{BufDesc, UblkError, UblkFlags, UblkIORes, UblkUringData, sys};
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+
+use super::{
+    Access, DeviceError, DeviceNumber, DevicePaths, Discard, Frontend, Fua, Geometry, LogicalBlock,
+    Operation, Request, RequestId, RequestSink, Unmap, holders, loopdev, names,
+};
+use crate::buffer::{Buffer, MAX_LENGTH, Pool};
+
+/// Requests in flight of a device.
+const DEPTH: u16 = 128;
+
+/// Marks our devices in the driver's own record, together with the minor ("DRBD").
+const MARK: u64 = 0x4452_4244;
+
+struct Ublk {
+    minor: Minor,
+    paths: DevicePaths,
+    pool: Pool,
+    sink: Arc<dyn RequestSink>,
+    state: Mutex<State>,
+    /// The queue of the open device, for completions.
+    queue: RwLock<Option<Arc<Queue>>>,
+}
+
+struct State {
+    geometry: Geometry,
+    access: Access,
+    device: Option<Device>,
+    stopped: bool,
+}
+
+/// A device that the driver knows.
+struct Device {
+    control: UblkCtrl,
+    number: DeviceNumber,
+    thread: JoinHandle<()>,
+}
+
+/// What the queue thread and the completing threads share.
+struct Queue {
+    minor: Minor,
+    pool: Pool,
+    sink: Arc<dyn RequestSink>,
+    slots: Box<[Slot]>,
+    /// Numbers the requests, so that a late completion does not hit a later request of its slot.
+    sequence: AtomicU64,
+    done: Mutex<Vec<Done>>,
+    wake: OwnedFd,
+    /// `/dev/ublkcN`, through which the data of requests is read and written.
+    data: OnceLock<OwnedFd>,
+    /// The front end is going: every request fails.
+    dead: AtomicBool,
+}
+
+/// A request slot (ublk calls its index a tag).
+#[derive(Default)]
+struct Slot {
+    /// The id of the request in flight, 0 for none. Whoever swaps it for 0 completes the request.
+    id: AtomicU64,
+    length: AtomicU32,
+    read: AtomicBool,
+}
+
+/// A result to commit.
+struct Done {
+    tag: u16,
+    result: i32,
+}
+
+/// Whether the driver is there and new enough.
+pub fn is_usable() -> bool {
+    Path::new("/dev/ublk-control").exists()
+        && UblkCtrl::get_features().is_some_and(|f| f & u64::from(sys::UBLK_F_USER_COPY) != 0)
+}
+
+/// Starts the front end: makes the closed node and the links.
+pub fn start(
+    minor: Minor,
+    geometry: Geometry,
+    paths: DevicePaths,
+    pool: Pool,
+    sink: Arc<dyn RequestSink>,
+) -> Result<Box<dyn Frontend>, DeviceError> {
+    clear_remains(minor).map_err(|e| DeviceError::setup("clear stale ublk devices", e))?;
+    names::publish_node(&paths, minor, DeviceNumber::closed(minor))
+        .and_then(|()| names::publish_links(&paths, minor))
+        .map_err(|e| DeviceError::setup(paths.node(minor).display().to_string(), e))?;
+    Ok(Box::new(Ublk {
+        minor,
+        paths,
+        pool,
+        sink,
+        state: Mutex::new(State {
+            geometry,
+            access: Access::ReadOnly,
+            device: None,
+            stopped: false,
+        }),
+        queue: RwLock::new(None),
+    }))
+}
+
+/// Removes devices of this minor whose server died. The kernel has already failed their requests
+/// and taken their disk away.
+fn clear_remains(minor: Minor) -> io::Result<()> {
+    let Ok(entries) = fs::read_dir("/sys/class/ublk-char") else {
+        return Ok(());
+    };
+    for entry in entries {
+        let name = entry?.file_name();
+        let id = name.to_str().and_then(|name| name.strip_prefix("ublkc"));
+        let Some(id) = id.and_then(|id| id.parse::<i32>().ok()) else {
+            continue;
+        };
+        // Without its record it is no device of libublk's, which would complain.
+        let record = Path::new(&UblkCtrl::run_dir()).join(format!("{id:04}.json"));
+        if !record.exists() {
+            continue;
+        }
+        let control = UblkCtrl::new_simple(id).map_err(io_error)?;
+        let info = control.dev_info();
+        let dead = u32::from(info.state) == sys::UBLK_S_DEV_DEAD;
+        if info.ublksrv_flags == mark(minor) && dead {
+            control.del_dev_async().map_err(io_error)?;
+        }
+    }
+    Ok(())
+}
+
+fn mark(minor: Minor) -> u64 {
+    MARK << 32 | u64::from(minor.0)
+}
+
+impl Ublk {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn current_queue(&self) -> Option<Arc<Queue>> {
+        let queue = self.queue.read().unwrap_or_else(PoisonError::into_inner);
+        queue.clone()
+    }
+
+    fn set_queue(&self, queue: Option<Arc<Queue>>) {
+        *self.queue.write().unwrap_or_else(PoisonError::into_inner) = queue;
+    }
+
+    fn open_disk(&self, number: DeviceNumber, flags: OFlags) -> io::Result<File> {
+        names::open_by_number(&self.paths, self.minor, number, flags)
+    }
+
+    fn make_device(&self, geometry: Geometry, access: Access) -> io::Result<Device> {
+        let queue = Arc::new(Queue::new(
+            self.minor,
+            self.pool.clone(),
+            Arc::clone(&self.sink),
+        )?);
+        self.set_queue(Some(Arc::clone(&queue)));
+        let device = Device::start(self.minor, geometry, queue).inspect_err(|_| {
+            self.set_queue(None);
+        })?;
+        let finish = || {
+            let disk = self.open_disk(device.number, OFlags::RDWR)?;
+            loopdev::set_access(disk.as_fd(), access)?;
+            names::publish_node(&self.paths, self.minor, device.number)
+        };
+        match finish() {
+            Ok(()) => Ok(device),
+            Err(e) => {
+                self.remove(device)?;
+                Err(e)
+            }
+        }
+    }
+
+    /// Takes the device away from whoever has it open.
+    fn remove(&self, device: Device) -> io::Result<()> {
+        let Device {
+            control, thread, ..
+        } = device;
+        // The driver waits for the requests in flight, which complete as ever, then ends the queue.
+        control.stop_dev().map_err(io_error)?;
+        thread
+            .join()
+            .map_err(|_| io::Error::other("the queue thread panicked"))?;
+        self.set_queue(None);
+        // Without waiting: somebody may still hold the disk that is no more.
+        control.del_dev_async().map_err(io_error)?;
+        Ok(())
+    }
+
+    /// Removes the device, or fails with `EBUSY`.
+    fn close_locked(&self, state: &mut State) -> io::Result<()> {
+        let Some(device) = state.device.take() else {
+            return Ok(());
+        };
+        // First no way in, then the look at who is inside: nobody can come between.
+        let closed = DeviceNumber::closed(self.minor);
+        let held = names::publish_node(&self.paths, self.minor, closed)
+            .and_then(|()| self.holder(device.number));
+        if let Ok(None) = held {
+            return self.remove(device);
+        }
+        names::publish_node(&self.paths, self.minor, device.number)?;
+        state.device = Some(device);
+        Err(held.err().unwrap_or(Errno::BUSY.into()))
+    }
+
+    fn holder(&self, number: DeviceNumber) -> io::Result<Option<holders::Holder>> {
+        holders::find(number, || {
+            self.open_disk(number, OFlags::RDONLY | OFlags::EXCL)
+        })
+    }
+}
+
+impl Frontend for Ublk {
+    fn complete(&self, id: RequestId, result: Result<Option<Buffer>, Errno>) {
+        if let Some(queue) = self.current_queue() {
+            queue.complete(id, result);
+        }
+    }
+
+    fn open(&self, access: Access) -> io::Result<()> {
+        let mut state = self.lock();
+        if state.stopped {
+            return Err(Errno::NODEV.into());
+        }
+        state.access = access;
+        if let Some(device) = &state.device {
+            let disk = self.open_disk(device.number, OFlags::RDONLY)?;
+            return loopdev::set_access(disk.as_fd(), access);
+        }
+        state.device = Some(self.make_device(state.geometry, access)?);
+        Ok(())
+    }
+
+    fn close(&self) -> io::Result<()> {
+        self.close_locked(&mut self.lock())
+    }
+
+    fn is_held_open(&self) -> io::Result<bool> {
+        match &self.lock().device {
+            Some(device) => Ok(self.holder(device.number)?.is_some()),
+            None => Ok(false),
+        }
+    }
+
+    fn resize(&self, size: SectorCount) -> io::Result<()> {
+        let mut state = self.lock();
+        let bytes = size.checked_bytes().ok_or(Errno::FBIG)?;
+        let Some(device) = &state.device else {
+            state.geometry.size = size;
+            return Ok(());
+        };
+        let updated = device.control.update_size(bytes.0).map_err(io_error);
+        if updated.is_err() {
+            // Before Linux 6.16 only a new device has a new size; while this one is held open it
+            // keeps its size.
+            self.close_locked(&mut state)?;
+            let geometry = Geometry {
+                size,
+                ..state.geometry
+            };
+            state.device = Some(self.make_device(geometry, state.access)?);
+        }
+        state.geometry.size = size;
+        Ok(())
+    }
+
+    fn device_number(&self) -> Option<DeviceNumber> {
+        self.lock().device.as_ref().map(|device| device.number)
+    }
+
+    fn stop(&self) -> io::Result<()> {
+        let mut state = self.lock();
+        self.close_locked(&mut state)?;
+        if !state.stopped {
+            state.stopped = true;
+            names::withdraw(&self.paths, self.minor)?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Ublk {
+    fn drop(&mut self) {
+        if self.stop().is_ok() {
+            return;
+        }
+        // Held open. Nobody is left to tell errors to.
+        if let Some(queue) = self.current_queue() {
+            queue.fail_everything();
+        }
+        let device = self.lock().device.take();
+        let _ = device.map(|device| self.remove(device));
+        let _ = names::withdraw(&self.paths, self.minor);
+    }
+}
+
+impl Device {
+    fn start(minor: Minor, geometry: Geometry, queue: Arc<Queue>) -> io::Result<Self> {
+        let control = UblkCtrlBuilder::default()
+            .name("drbd")
+            .nr_queues(1)
+            .depth(DEPTH)
+            .io_buf_bytes(MAX_LENGTH as u32)
+            .ctrl_flags(sys::UBLK_F_USER_COPY.into())
+            .ctrl_target_flags(mark(minor))
+            .dev_flags(UblkFlags::UBLK_DEV_F_ADD_DEV | UblkFlags::UBLK_DEV_F_DEL_DEV_ASYNC)
+            .build()
+            .map_err(io_error)?;
+        let device = UblkDev::new(
+            control.get_name(),
+            |device| {
+                device.tgt.dev_size = geometry.bytes().0;
+                device.tgt.params = parameters(geometry);
+                // Room for a commit of every request and one poll: the ring is never full.
+                device.tgt.sq_depth = 2 * DEPTH;
+                device.tgt.cq_depth = 4 * DEPTH;
+                let data = char_device(device)?;
+                queue.data.get_or_init(|| data);
+                Ok(())
+            },
+            &control,
+        );
+        let device = Arc::new(device.map_err(io_error)?);
+        let (ready, told) = channel();
+        let thread = std::thread::Builder::new()
+            .name(format!("drbd{minor}-ublk"))
+            .spawn({
+                let device = Arc::clone(&device);
+                move || serve(&device, &queue, &ready)
+            })?;
+        // START_DEV waits for the queue, so a queue that failed must be known before.
+        let thread_id = (told.recv()).map_err(|_| io::Error::other("no queue"))??;
+        control.set_thread_affinity(0, thread_id);
+        let started = control
+            .configure_queue(&device, 0, thread_id)
+            .and_then(|_| control.start_dev(&device))
+            .map_err(io_error)
+            .and_then(|_| {
+                let disk = format!("ublkb{}", device.dev_info.dev_id);
+                names::number_in_sysfs(OsStr::new(&disk))
+            });
+        match started {
+            Ok(number) => Ok(Self {
+                control,
+                number,
+                thread,
+            }),
+            Err(e) => {
+                control.stop_dev().map_err(io_error)?;
+                control.del_dev_async().map_err(io_error)?;
+                Err(e)
+            }
+        }
+    }
+}
+
+/// A handle of our own to the device through which data moves; its requests end with the device.
+fn char_device(device: &UblkDev) -> Result<OwnedFd, UblkError> {
+    // SAFETY: libublk keeps this descriptor open as long as the device, which is borrowed here.
+    let fd = unsafe { BorrowedFd::borrow_raw(device.tgt.fds[0]) };
+    Ok(fd.try_clone_to_owned()?)
+}
+
+fn parameters(geometry: Geometry) -> sys::ublk_params {
+    let mut parameters = sys::ublk_params {
+        types: sys::UBLK_PARAM_TYPE_BASIC,
+        basic: sys::ublk_param_basic {
+            attrs: sys::UBLK_ATTR_VOLATILE_CACHE | sys::UBLK_ATTR_FUA,
+            logical_bs_shift: match geometry.block {
+                LogicalBlock::Bytes512 => 9,
+                LogicalBlock::Bytes4096 => 12,
+            },
+            physical_bs_shift: 12,
+            io_opt_shift: 12,
+            io_min_shift: 12,
+            max_sectors: (MAX_LENGTH as u64 / SECTOR_BYTES) as u32,
+            dev_sectors: geometry.size.0,
+            ..Default::default()
+        },
+        ..Default::default()
+    };
+    if let Discard::Supported { largest } = geometry.discard {
+        let sectors = largest / SECTOR_BYTES as u32;
+        parameters.types |= sys::UBLK_PARAM_TYPE_DISCARD;
+        parameters.discard = sys::ublk_param_discard {
+            discard_granularity: 4096,
+            max_discard_sectors: sectors,
+            max_write_zeroes_sectors: sectors,
+            max_discard_segments: 1,
+            ..Default::default()
+        };
+    }
+    parameters
+}
+
+/// The queue thread: until the driver ends the queue.
+fn serve(device: &UblkDev, shared: &Queue, ready: &Sender<io::Result<i32>>) {
+    let thread_id = UblkCtrl::init_queue_thread();
+    let queue = UblkQueue::new(0, device)
+        .and_then(|queue| queue.submit_fetch_commands_unified(BufDescList::Slices(None)))
+        .and_then(|queue| shared.await_completions(&queue).map(|()| queue));
+    let (queue, outcome) = match queue {
+        Ok(queue) => (Some(queue), Ok(thread_id)),
+        Err(e) => (None, Err(io_error(e))),
+    };
+    // The one who waits for this ends only after it arrived.
+    let _ = ready.send(outcome);
+    let Some(queue) = queue else {
+        return;
+    };
+    let mut done = Vec::with_capacity(DEPTH.into());
+    loop {
+        let handle = |user_data: u64, event: &cqueue::Entry, _| {
+            let tag = UblkIOCtx::user_data_to_tag(user_data) as u16;
+            if user_data & UblkUringData::Target as u64 != 0 {
+                shared.commit(&queue, &mut done);
+            } else if event.result() == sys::UBLK_IO_RES_OK.cast_signed() {
+                shared.take(tag, queue.get_iod(tag));
+            }
+        };
+        match queue.flush_and_wake_io_tasks(handle, 1) {
+            Ok(_) => {}
+            // A signal, a stopped and continued process, a shortage that passes.
+            Err(UblkError::IOError(e)) if is_transient(&e) => {}
+            Err(_) => break,
+        }
+    }
+}
+
+fn is_transient(error: &io::Error) -> bool {
+    let errno = Errno::from_io_error(error);
+    matches!(errno, Some(Errno::INTR | Errno::AGAIN | Errno::BUSY))
+}
+
+impl Queue {
+    fn new(minor: Minor, pool: Pool, sink: Arc<dyn RequestSink>) -> io::Result<Self> {
+        Ok(Self {
+            minor,
+            pool,
+            sink,
+            slots: (0..DEPTH).map(|_| Slot::default()).collect(),
+            sequence: AtomicU64::new(1),
+            done: Mutex::new(Vec::with_capacity(DEPTH.into())),
+            wake: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
+            data: OnceLock::new(),
+            dead: AtomicBool::new(false),
+        })
+    }
+
+    /// A request has arrived.
+    fn take(&self, tag: u16, request: &sys::ublksrv_io_desc) {
+        let bytes = u64::from(request.nr_sectors) * SECTOR_BYTES;
+        let Ok(length) = u32::try_from(bytes) else {
+            return self.finish(tag, -Errno::INVAL.raw_os_error());
+        };
+        let operation = match self.operation(tag, request.op_flags, length) {
+            Ok(operation) => operation,
+            Err(e) => return self.finish(tag, -e.raw_os_error()),
+        };
+        let slot = &self.slots[usize::from(tag)];
+        let is_read = matches!(operation, Operation::Read { .. });
+        slot.read.store(is_read, Ordering::Relaxed);
+        slot.length.store(length, Ordering::Relaxed);
+        let sequence = self.sequence.fetch_add(1, Ordering::Relaxed);
+        let id = sequence << 16 | u64::from(tag);
+        slot.id.store(id, Ordering::SeqCst);
+        // After the id: either this sees the flag or `fail_everything` sees the id.
+        if self.dead.load(Ordering::SeqCst) {
+            return self.complete(RequestId(id), Err(Errno::IO));
+        }
+        let sector = match operation {
+            // The driver leaves a position there that means nothing.
+            Operation::Flush => Sector(0),
+            _ => Sector(request.start_sector),
+        };
+        self.sink.submit(
+            self.minor,
+            Request {
+                id: RequestId(id),
+                sector,
+                operation,
+            },
+        );
+    }
+
+    fn operation(&self, tag: u16, op_flags: u32, length: u32) -> Result<Operation, Errno> {
+        let transfer = length as usize <= MAX_LENGTH;
+        match op_flags & 0xff {
+            sys::UBLK_IO_OP_READ if transfer => Ok(Operation::Read { length }),
+            sys::UBLK_IO_OP_WRITE if transfer => Ok(Operation::Write {
+                data: self.fetch(tag, length as usize)?,
+                fua: match op_flags & sys::UBLK_IO_F_FUA {
+                    0 => Fua::Deferred,
+                    _ => Fua::Forced,
+                },
+            }),
+            sys::UBLK_IO_OP_FLUSH => Ok(Operation::Flush),
+            sys::UBLK_IO_OP_DISCARD => Ok(Operation::Discard { length }),
+            sys::UBLK_IO_OP_WRITE_ZEROES => Ok(Operation::WriteZeroes {
+                length,
+                unmap: match op_flags & sys::UBLK_IO_F_NOUNMAP {
+                    0 => Unmap::Allowed,
+                    _ => Unmap::Forbidden,
+                },
+            }),
+            _ => Err(Errno::OPNOTSUPP),
+        }
+    }
+
+    /// The data of a write. Waits for memory, which is the back pressure; completions go on
+    /// meanwhile except that they are not committed, and they hold no memory.
+    fn fetch(&self, tag: u16, length: usize) -> Result<Buffer, Errno> {
+        let mut buffer = self.pool.allocate_waiting(length).ok_or(Errno::NOMEM)?;
+        let mut rest = buffer.unique_mut().ok_or(Errno::IO)?;
+        let mut offset = data_offset(tag);
+        while !rest.is_empty() {
+            let count = rustix::io::pread(self.data()?, &mut *rest, offset)?;
+            if count == 0 {
+                return Err(Errno::IO);
+            }
+            rest = &mut rest[count..];
+            offset += count as u64;
+        }
+        Ok(buffer)
+    }
+
+    fn store(&self, tag: u16, mut data: &[u8]) -> Result<(), Errno> {
+        let mut offset = data_offset(tag);
+        while !data.is_empty() {
+            let count = rustix::io::pwrite(self.data()?, data, offset)?;
+            if count == 0 {
+                return Err(Errno::IO);
+            }
+            data = &data[count..];
+            offset += count as u64;
+        }
+        Ok(())
+    }
+
+    fn data(&self) -> Result<&OwnedFd, Errno> {
+        self.data.get().ok_or(Errno::NODEV)
+    }
+
+    fn complete(&self, id: RequestId, result: Result<Option<Buffer>, Errno>) {
+        let tag = id.0 as u16;
+        let Some(slot) = self.slots.get(usize::from(tag)) else {
+            return;
+        };
+        let (length, is_read) = (
+            slot.length.load(Ordering::Relaxed),
+            slot.read.load(Ordering::Relaxed),
+        );
+        let owned = slot
+            .id
+            .compare_exchange(id.0, 0, Ordering::SeqCst, Ordering::SeqCst);
+        if id.0 == 0 || owned.is_err() {
+            return;
+        }
+        let outcome = result.and_then(|data| match data {
+            Some(data) if is_read && data.len() == length as usize => self.store(tag, &data),
+            _ if is_read => Err(Errno::IO),
+            _ => Ok(()),
+        });
+        // The kernel wants the bytes transferred; no length exceeds `i32::MAX`, the largest being a
+        // discard of 128 MiB.
+        self.finish(
+            tag,
+            outcome.map_or_else(|e| -e.raw_os_error(), |()| length.cast_signed()),
+        );
+    }
+
+    /// From now on every request, also those in flight, fails with `EIO`.
+    fn fail_everything(&self) {
+        self.dead.store(true, Ordering::SeqCst);
+        for slot in &self.slots {
+            self.complete(RequestId(slot.id.load(Ordering::SeqCst)), Err(Errno::IO));
+        }
+    }
+
+    /// Puts a result on the list and sees to it that the queue thread looks.
+    fn finish(&self, tag: u16, result: i32) {
+        let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+        done.push(Done { tag, result });
+        let first = done.len() == 1;
+        drop(done);
+        if first {
+            // Fails only if the counter is about to overflow: then it is readable anyhow.
+            let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
+        }
+    }
+
+    /// Commits what is on the list; `done` is the memory of the list to come.
+    fn commit(&self, queue: &UblkQueue<'_>, done: &mut Vec<Done>) {
+        // Before the list is taken: whoever fills it afterwards writes anew. Nothing to read is fine.
+        let _ = rustix::io::read(&self.wake, &mut [0_u8; 8]);
+        let mut list = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::swap(&mut *list, done);
+        drop(list);
+        for Done { tag, result } in done.drain(..) {
+            let result = Ok(UblkIORes::Result(result));
+            let committed = queue.complete_io_cmd_unified(tag, BufDesc::Slice(&[]), result);
+            debug_assert!(
+                committed.is_ok(),
+                "an empty slice suits user copy: {committed:?}"
+            );
+        }
+        let waiting = self.await_completions(queue);
+        debug_assert!(
+            waiting.is_ok(),
+            "the ring takes one more entry: {waiting:?}"
+        );
+    }
+
+    /// Asks the ring of the queue to report once that the eventfd is readable.
+    fn await_completions(&self, queue: &UblkQueue<'_>) -> Result<(), UblkError> {
+        let poll = opcode::PollAdd::new(types::Fd(self.wake.as_raw_fd()), libc::POLLIN as u32)
+            .build()
+            .user_data(UblkIOCtx::build_user_data(0, 0, 0, true));
+        queue.ublk_submit_sqe_sync(poll)
+    }
+}
+
+/// Where the data of a request is in the character device.
+fn data_offset(tag: u16) -> u64 {
+    UblkIOCtx::ublk_user_copy_pos(0, tag, 0)
+}
+
+fn io_error(error: UblkError) -> io::Error {
+    match error {
+        UblkError::IOError(e) => e,
+        UblkError::OtherError(code) | UblkError::UringIOError(code) if code < 0 => {
+            io::Error::from_raw_os_error(-code)
+        }
+        other => io::Error::other(other.to_string()),
+    }
+}
