@@ -2,6 +2,7 @@
 //! encodes to the same bytes (spec/captures, protocol 86 to 101).
 
 mod set;
+mod tshark;
 
 use drbd_wire::bitmap_code::{BitSink, BitmapReceiver, BitmapSender, Direction, Progress, UseRle};
 use drbd_wire::{Agreed, Body, ByteLen, Codec, Command, Digest, Features, Header, Packet, Socket};
