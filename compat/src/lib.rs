@@ -1,3 +1,10 @@
-//! Filled in by its owner.
+//! The legacy world as data and pure functions; the only I/O is reading configuration files.
+//!
+//! * [`config`]: text of any series to the one model, with the genuine diagnostics.
+//! * [`model`]: what a configuration says, versionless.
+//! * [`era`]: what differs between the series when something is printed.
+#![forbid(unsafe_code)]
 
-pub use drbd_system as system;
+pub mod config;
+pub mod era;
+pub mod model;

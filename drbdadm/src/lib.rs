@@ -1,1 +1,30 @@
-//! Filled in by its owner.
+//! drbdadm: from configuration and command line to calls of drbdsetup and drbdmeta.
+//!
+//! * [`command`]: the table of commands: what each needs, and what it does.
+//! * [`cli`]: the command line, in the manner of GNU getopt.
+//! * [`usage`]: help texts.
+//! * [`select`]: which resource or volume a word of the command line means.
+//! * [`validate`]: what must hold before a command may work on a resource.
+//! * [`plan`]: pure: (resource, running state, command) to the calls to make.
+//! * [`run`]: makes them, or prints them for `-d`.
+//! * [`handler`]: drbdadm as the engine's helper.
+//! * [`wait`]: the wait for peers at boot.
+//! * [`app`]: one invocation from start to end.
+//! * [`environment`]: the machine: name, addresses, terminals.
+//!
+//! drbdadm talks to the engine only through the programs that it also prints under `-d`.
+#![forbid(unsafe_code)]
+
+pub mod app;
+pub mod cli;
+pub mod command;
+pub mod environment;
+pub mod handler;
+pub mod plan;
+pub mod run;
+pub mod select;
+pub mod usage;
+pub mod validate;
+pub mod wait;
+
+pub use app::main;

@@ -1,2 +1,6 @@
 //! See the library.
-fn main() {}
+#![forbid(unsafe_code)]
+
+fn main() -> std::process::ExitCode {
+    drbdadm::main()
+}

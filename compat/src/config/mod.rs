@@ -1,0 +1,140 @@
+//! Reading configurations: text to [`model`](crate::model), with the refusals of the genuine
+//! programs.
+//!
+//! Data flow: [`load`] reads the main file; `lexer` cuts text into `token`s with the pest grammar
+//! `lexical.pest`; `parser` walks over them with a `cursor` and lowers each statement into the
+//! model, calling `files` for `include`; what must be unique and what is wrong collects in a
+//! `session`; `bind` finds this node's host sections. The result is [`Loaded`].
+//!
+//! A file is first read exactly as drbdadm of 8.4 reads it. Only if that fails it is read again
+//! with everything that older series allowed, so that tolerance can never change what a modern
+//! file means or which error it gets.
+
+mod advice;
+mod bind;
+mod cursor;
+mod devices;
+mod diagnostic;
+mod files;
+mod glob;
+mod lexer;
+mod node;
+mod parser;
+mod session;
+mod token;
+
+use std::{collections::HashMap, io, path::Path, sync::Arc};
+
+use crate::model::{Config, Dialect};
+
+pub use diagnostic::{Abort, Diagnostic, Label, Severity, Source, SourceId};
+pub use files::encode;
+pub use node::{Identity, LocalAddresses, Node};
+pub use parser::check_name;
+
+use files::File;
+use session::{Mode, Session, Uniqueness};
+
+/// Where a configuration comes from.
+#[derive(Clone, Copy, Debug)]
+pub enum Input<'a> {
+    /// A file, under the name that messages show.
+    Path(&'a str),
+    /// Standard input.
+    Stdin(&'a [u8]),
+}
+
+/// A configuration that was read, or why not.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What was understood; complete only if `end` is `Ok`.
+    pub config: Config,
+    /// Everything that is to be said, in order.
+    pub diagnostics: Vec<Diagnostic>,
+    /// The files.
+    pub sources: Vec<Source>,
+    /// `Err` if the program must end with this status after printing the diagnostics.
+    pub end: Result<(), Abort>,
+    /// Something was wrong after parsing: fatal for commands that work on resources.
+    pub invalid: bool,
+    /// Where addresses (`ADDR:PORT`) and other names were used first.
+    pub first_uses: HashMap<String, (Arc<str>, u32)>,
+}
+
+/// Reads a configuration, and on top of it a second file (`-t`), for this node.
+pub fn load(input: Input<'_>, on_top: Option<&str>, node: &Node) -> io::Result<Loaded> {
+    let main = open(input)?;
+    let extra = on_top.map(|name| open(Input::Path(name))).transpose()?;
+    let strict = attempt(Mode::Strict, &main, extra.as_ref(), node);
+    if strict.end.is_ok() {
+        return Ok(strict);
+    }
+    let tolerant = attempt(Mode::Tolerant, &main, extra.as_ref(), node);
+    let is_old = tolerant.config.dialect == Dialect::V07;
+    Ok(if tolerant.end.is_ok() || is_old {
+        tolerant
+    } else {
+        strict
+    })
+}
+
+/// Reads the output of `drbdsetup show RES`; `None` if it does not describe a resource.
+pub fn load_running(name: &str, output: &[u8]) -> Option<Config> {
+    let mut session = Session::new(Mode::Tolerant, Uniqueness::Ignored);
+    let shown: Arc<str> = Arc::from(name);
+    let file = File {
+        shown: Arc::clone(&shown),
+        file: shown,
+        text: Arc::from(files::decode(output.to_vec())),
+    };
+    files::parse(&mut session, file, 0).ok()?;
+    let node = Node::default();
+    bind::bind(&mut session, &node).ok()?;
+    let complete = !session.config.resources.is_empty();
+    complete.then_some(session.config)
+}
+
+fn open(input: Input<'_>) -> io::Result<File> {
+    Ok(match input {
+        Input::Path(name) => File {
+            shown: Arc::from(name),
+            file: Arc::from(files::absolute(Path::new(name))),
+            text: files::read(Path::new(name))?,
+        },
+        Input::Stdin(bytes) => File {
+            shown: Arc::from("STDIN"),
+            file: Arc::from("STDIN"),
+            text: Arc::from(files::decode(bytes.to_vec())),
+        },
+    })
+}
+
+fn attempt(mode: Mode, main: &File, extra: Option<&File>, node: &Node) -> Loaded {
+    let mut session = Session::new(mode, Uniqueness::Checked);
+    session.config.file = main.file.to_string();
+    let end = run(&mut session, main, extra, node);
+    Loaded {
+        end,
+        invalid: session.invalid,
+        config: std::mem::take(&mut session.config),
+        diagnostics: std::mem::take(&mut session.diagnostics),
+        sources: std::mem::take(&mut session.sources),
+        first_uses: session.into_names(),
+    }
+}
+
+fn run(session: &mut Session, main: &File, extra: Option<&File>, node: &Node) -> Result<(), Abort> {
+    if let Ok(real) = Path::new(&*main.file).canonicalize() {
+        session.seen.insert(real);
+    }
+    files::parse(session, main.clone(), 0)?;
+    if let Some(extra) = extra {
+        // Genuine: the line counter is not reset between the two.
+        let base = session.last_line - 1;
+        files::parse(session, extra.clone(), base)?;
+    }
+    if session.invalid {
+        return Err(Abort::INVALID);
+    }
+    bind::bind(session, node)
+}

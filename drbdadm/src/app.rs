@@ -1,0 +1,659 @@
+//! One invocation from start to end (spec 20 section 1).
+
+use std::{io::Read as _, process::ExitCode};
+
+use compat::{
+    config::{self, Identity, Input, Loaded, Node},
+    era::dump,
+    model::{Config, Resource},
+};
+
+use crate::{
+    cli::{self, Invocation, Outcome},
+    command::Limit,
+    command::{self, Action, Command, Lookup, Scope},
+    environment,
+    plan::{Call, Job, Program, Staged, adjust, argv::Scene, call::Entry, commands},
+    run::{Limits, Overrides, Registry, Runner, Settings, complain, print, print_line},
+    select::{self, Target},
+    usage,
+    validate::{self, Context, PeerNeed},
+};
+
+/// Exit status of an invocation that ends early.
+#[derive(Clone, Copy, Debug)]
+struct End(i32);
+
+/// The program.
+pub fn main() -> ExitCode {
+    let mut arguments = std::env::args_os().map(|a| a.to_string_lossy().into_owned());
+    let Some(own) = arguments.next() else {
+        complain("drbdadm: Nonexistent or empty arguments array, aborting.");
+        return ExitCode::FAILURE;
+    };
+    let program = own.rsplit('/').next().unwrap_or(&own).to_owned();
+    let arguments: Vec<String> = arguments.collect();
+    let status = match start(&program, &arguments) {
+        Ok(status) | Err(End(status)) => status,
+    };
+    ExitCode::from(u8::try_from(status & 0xff).unwrap_or(u8::MAX))
+}
+
+fn start(program: &str, arguments: &[String]) -> Result<i32, End> {
+    let (name, notice) = environment::node_name();
+    if let Some(notice) = notice {
+        complain(&notice);
+    }
+    let invocation = match cli::parse(program, arguments) {
+        Outcome::Run(invocation) => *invocation,
+        Outcome::Help(command) => {
+            print(&usage::help(command));
+            return Ok(0);
+        }
+        Outcome::Version => {
+            print(&usage::version());
+            return Ok(0);
+        }
+        Outcome::Usage(reason) => {
+            print(&format!("{}\n{reason}\n", usage::help(None)));
+            return Ok(1);
+        }
+        Outcome::Refuse(text) => {
+            complain(&text);
+            return Ok(1);
+        }
+    };
+    for warning in &invocation.warnings {
+        complain(warning);
+    }
+    let Some(command) = invocation.command.and_then(command::find) else {
+        return Ok(1);
+    };
+    if command.action == Action::HiddenCommands {
+        print(&usage::hidden_commands());
+        return Ok(0);
+    }
+    check_invocation(command, &invocation)?;
+    App::load(command, invocation, name)?.run()
+}
+
+fn check_invocation(command: &Command, invocation: &Invocation) -> Result<(), End> {
+    let may_test = command.is_dump() || command.action == Action::ShNop;
+    if invocation.config_to_test.is_some() && !may_test {
+        complain(
+            "The --config-to-test (-t) option is only allowed with the dump and sh-nop commands",
+        );
+        return Err(End(1));
+    }
+    if !command.takes_resources() && !invocation.names.is_empty() {
+        complain("This command will ignore resource names!");
+    }
+    if command.uses_registry() && invocation.names.len() > 1 {
+        complain("You should not use this command with multiple resources!");
+    }
+    let programs = [
+        &invocation.drbdsetup,
+        &invocation.drbdmeta,
+        &invocation.proxy_ctl,
+    ];
+    for path in programs.into_iter().flatten() {
+        if rustix::fs::access(path.as_str(), rustix::fs::Access::EXEC_OK).is_err() {
+            complain("Can not find command (drbdsetup/drbdmeta)");
+            return Err(End(20));
+        }
+    }
+    Ok(())
+}
+
+/// Where 8.4 looks for its configuration.
+const CANDIDATES: [&str; 5] = [
+    "/etc/drbd-84.conf",
+    "/etc/drbd-83.conf",
+    "/etc/drbd-82.conf",
+    "/etc/drbd-08.conf",
+    "/etc/drbd.conf",
+];
+
+struct App {
+    command: &'static Command,
+    invocation: Invocation,
+    node: Node,
+    config: Config,
+    invalid: bool,
+    first_uses: std::collections::HashMap<String, (std::sync::Arc<str>, u32)>,
+    runner: Runner,
+    deferred: Vec<Staged>,
+}
+
+impl App {
+    fn load(command: &'static Command, invocation: Invocation, name: String) -> Result<Self, End> {
+        let identity = match command.action {
+            Action::ProxyUp | Action::ProxyDown => Identity::Proxy,
+            _ => Identity::Host,
+        };
+        let node = Node {
+            name,
+            addresses: environment::local_addresses(),
+            identity,
+        };
+        let Loaded {
+            mut config,
+            diagnostics,
+            end,
+            invalid,
+            first_uses,
+            ..
+        } = read(command, &invocation, &node)?;
+        for diagnostic in &diagnostics {
+            complain(&diagnostic.text);
+        }
+        if let Err(abort) = end {
+            return Err(End(i32::from(abort.0)));
+        }
+        let shows = invocation.dry_run > 0 || invocation.verbose > 0;
+        if !command.is_dump() || shows {
+            config.expand();
+        }
+        let from_stdin = invocation.config_file.as_deref() == Some("-");
+        let registry = (!from_stdin).then(|| Registry {
+            directory: environment::run_directory(),
+            config: config.file.clone(),
+        });
+        let runner = Runner::new(Settings {
+            dry_run: invocation.dry_run > 0,
+            verbose: invocation.verbose > 0,
+            varname: invocation.sh_varname.clone(),
+            overrides: Overrides {
+                drbdsetup: invocation.drbdsetup.clone(),
+                drbdmeta: invocation.drbdmeta.clone(),
+                proxy_ctl: invocation.proxy_ctl.clone(),
+            },
+            limits: Limits::of(&config.global),
+            registry,
+        });
+        Ok(Self {
+            command,
+            invocation,
+            node,
+            config,
+            invalid,
+            first_uses,
+            runner,
+            deferred: Vec::new(),
+        })
+    }
+
+    fn run(mut self) -> Result<i32, End> {
+        let status = if self.command.takes_resources() {
+            self.on_resources()?
+        } else {
+            let status = self.on_nothing();
+            if status >= 10 {
+                complain(&format!(
+                    "command {} exited with code {status}",
+                    self.command.name
+                ));
+                return Ok(status);
+            }
+            status
+        };
+        let deferred = std::mem::take(&mut self.deferred);
+        let progress = self.command.action == Action::AdjustWithProgress;
+        let late = if progress {
+            self.runner.staged_with_progress(&deferred)
+        } else {
+            self.runner.staged(&deferred)
+        };
+        Ok(status.max(late))
+    }
+
+    fn context<'c>(invocation: &'c Invocation, node: &'c Node) -> Context<'c> {
+        Context {
+            node,
+            peer: invocation.peer.as_deref(),
+            dry_run: invocation.dry_run,
+            interactive: environment::is_interactive(),
+        }
+    }
+
+    /// Checks every resource, and puts numbers for the names in its options.
+    fn validate_all(&mut self) -> Result<(), End> {
+        let context = Self::context(&self.invocation, &self.node);
+        for at in 0..self.config.resources.len() {
+            let findings = validate::resource(&mut self.config, at, context);
+            self.invalid |= findings.invalid;
+            findings.messages.iter().for_each(|text| complain(text));
+            if self.invalid {
+                return Err(End(10));
+            }
+            if self.command.is_dump() {
+                continue;
+            }
+            let converted = validate::convert(&mut self.config, at, &self.node);
+            let findings = converted.map_err(|error| {
+                complain(&error.to_string());
+                End(i32::from(error.exit_status()))
+            })?;
+            findings.messages.iter().for_each(|text| complain(text));
+            if findings.invalid {
+                return Err(End(10));
+            }
+        }
+        Ok(())
+    }
+
+    fn on_resources(&mut self) -> Result<i32, End> {
+        if self.config.resources.is_empty() && !self.command.is_dump() {
+            complain("no resources defined!");
+            return Err(End(1));
+        }
+        self.validate_all()?;
+        if self
+            .invocation
+            .names
+            .first()
+            .is_some_and(|name| name == "all")
+        {
+            self.on_all()
+        } else {
+            self.on_named()
+        }
+    }
+
+    fn on_all(&mut self) -> Result<i32, End> {
+        let dump = self.command.is_dump();
+        if !dump {
+            self.check_something_to_do()?;
+        }
+        let addresses_ok = (0..self.config.resources.len()).fold(true, |ok, at| {
+            let verified = self.verify_ip(at, self.invocation.stacked);
+            ok && verified
+        });
+        if !addresses_ok {
+            return Err(End(10));
+        }
+        if dump {
+            self.dump_all();
+            return Ok(0);
+        }
+        let mut result = 0;
+        for at in 0..self.config.resources.len() {
+            let resource = &self.config.resources[at];
+            if resource.is_ignored() || resource.is_stacked() != self.invocation.stacked {
+                continue;
+            }
+            let target = Target {
+                resource: at,
+                volume: None,
+                by_minor: false,
+            };
+            result = self.step(target, result)?;
+        }
+        Ok(result)
+    }
+
+    /// One call of the command; 20 and above end everything.
+    fn step(&mut self, target: Target, result: i32) -> Result<i32, End> {
+        let status = self.on_target(target)?;
+        if status >= 20 {
+            return Err(End(status));
+        }
+        Ok(result.max(status))
+    }
+
+    fn check_something_to_do(&self) -> Result<(), End> {
+        let here = || self.config.resources.iter().filter(|r| !r.is_ignored());
+        let stacked = self.invocation.stacked;
+        if here().any(|r| r.is_stacked() == stacked) {
+            return Ok(());
+        }
+        let node = &self.node.name;
+        if stacked {
+            complain(&format!(
+                "WARN: nothing stacked for this host ({node}), nothing to do in stacked mode!"
+            ));
+        } else {
+            complain(&format!(
+                "WARN: no normal resources defined for this host ({node})!?"
+            ));
+            if self.config.resources.iter().any(Resource::is_ignored) {
+                complain("Misspelled name of the local machine with the 'on' keyword ?");
+            }
+        }
+        Err(End(1))
+    }
+
+    fn on_named(&mut self) -> Result<i32, End> {
+        let names = self.invocation.names.clone();
+        let mut result = 0;
+        for name in &names {
+            let target = select::find(&self.config, name).and_then(|target| {
+                let resource = &self.config.resources[target.resource];
+                select::narrow(self.command, resource, target)
+            });
+            let target = target.map_err(|refusal| {
+                complain(&refusal.text);
+                End(i32::from(refusal.status))
+            })?;
+            let resource = &self.config.resources[target.resource];
+            let stacked = self.invocation.stacked || (target.by_minor && resource.is_stacked());
+            if resource.is_stacked() != stacked && !self.command.is_dump() {
+                complain(&match stacked {
+                    true => {
+                        format!("'{name}' is a normal resource, and not available in stacked mode.")
+                    }
+                    false => {
+                        format!("'{name}' is a stacked resource, and not available in normal mode.")
+                    }
+                });
+                result = result.max(1);
+                continue;
+            }
+            let verified = self.verify_ip(target.resource, stacked);
+            if !verified && !self.command.is_dump() {
+                return Err(End(10));
+            }
+            result = self.step(target, result)?;
+        }
+        Ok(result)
+    }
+
+    /// Whether the own address of a resource exists, where the command cares.
+    fn verify_ip(&self, at: usize, stacked: bool) -> bool {
+        let resource = &self.config.resources[at];
+        if !self.command.verifies_ip
+            || self.config.global.disable_ip_verification
+            || self.invocation.dry_run == 1
+            || (resource.is_stacked() && !stacked)
+        {
+            return true;
+        }
+        match validate::verify_ip(resource, &self.node.addresses, &self.first_uses) {
+            Some(text) => {
+                complain(&text);
+                false
+            }
+            None => true,
+        }
+    }
+
+    fn needs_peer(&self) -> bool {
+        matches!(
+            self.command.action,
+            Action::Connect
+                | Action::NetOptions
+                | Action::Up
+                | Action::Adjust
+                | Action::AdjustWithProgress
+                | Action::ProxyUp
+                | Action::ProxyDown
+        )
+    }
+
+    fn on_target(&mut self, target: Target) -> Result<i32, End> {
+        let at = target.resource;
+        if self.needs_peer() {
+            let mut findings = validate::Findings::default();
+            let context = Self::context(&self.invocation, &self.node);
+            let resource = &mut self.config.resources[at];
+            if resource.peer.is_none() {
+                validate::find_peer(resource, context, PeerNeed::Required, &mut findings);
+            }
+            findings.messages.iter().for_each(|text| complain(text));
+        }
+        let resource = &self.config.resources[at];
+        let Some(me) = resource.my_host() else {
+            return Ok(0);
+        };
+        let scene = Scene {
+            resource,
+            me,
+            backend: &self.invocation.backend,
+            dry_run: self.invocation.dry_run > 0,
+        };
+        let runner = &mut self.runner;
+        match self.command.action {
+            Action::Dump => {
+                print(&dump::resource(resource, &self.node.name));
+                Ok(0)
+            }
+            Action::DumpXml => {
+                print(&compat::era::xml::resource(resource));
+                Ok(0)
+            }
+            Action::Up => {
+                self.deferred.extend(commands::up(scene, target.volume));
+                Ok(0)
+            }
+            Action::Adjust | Action::AdjustWithProgress => {
+                let running = running(runner, resource);
+                let plan = adjust::plan(scene, running.as_ref());
+                if self.invocation.verbose >= 3 {
+                    complain(plan.reasons.trim_end());
+                }
+                self.deferred.extend(plan.jobs);
+                Ok(0)
+            }
+            Action::Handler => Ok(crate::handler::run(
+                runner,
+                self.command.name,
+                &self.config,
+                resource,
+                target.volume,
+                self.invocation.dry_run > 0,
+            )),
+            Action::Lookup(Lookup::Resource) => {
+                print_line(&resource.name);
+                Ok(0)
+            }
+            Action::Lookup(Lookup::LowerResource) => Ok(lower_resource(
+                resource,
+                &self.node,
+                self.invocation.stacked,
+            )),
+            Action::ProxyUp | Action::ProxyDown => {
+                let all = self.invocation.names.first().is_some_and(|n| n == "all");
+                let jobs =
+                    crate::plan::proxy::jobs(self.command.action, scene, &self.node.name, all);
+                let mut results = jobs.iter().map(|job| runner.job(&resource.name, job));
+                Ok(results.find(|status| *status != 0).unwrap_or(0))
+            }
+            Action::BecomePrimary if !becomes_primary(resource, &self.node.name) => Ok(0),
+            _ if matches!(self.command.scope, Scope::Volumes | Scope::OneVolume) => {
+                for volume in &me.volumes {
+                    if target.volume.is_some_and(|number| number != volume.number) {
+                        continue;
+                    }
+                    let job = match self.command.action {
+                        Action::Lookup(Lookup::Udev) => {
+                            let always = self.config.global.udev_always_use_vnr;
+                            commands::udev(resource, volume, always)
+                        }
+                        _ => commands::on_volume(self.command, scene, volume),
+                    };
+                    let status = runner.job(&resource.name, &job);
+                    if status != 0 {
+                        return Ok(status);
+                    }
+                }
+                Ok(0)
+            }
+            _ => Ok(runner.job(&resource.name, &commands::on_resource(self.command, scene))),
+        }
+    }
+
+    fn dump_all(&self) {
+        let detail = match self.invocation.verbose {
+            0 => dump::Detail::Plain,
+            _ => dump::Detail::Verbose,
+        };
+        print(&match self.command.action {
+            Action::DumpXml => compat::era::xml::config(&self.config),
+            _ => dump::config(&self.config, &self.node.name, detail),
+        });
+    }
+
+    fn on_nothing(&mut self) -> i32 {
+        match self.command.action {
+            Action::ShResources => self.sh_resources(),
+            Action::ShModParms => print_line(&format!("minor_count={}", self.minor_count())),
+            Action::ShStatus => return self.sh_status(),
+            Action::WaitConInt => {
+                let validated = self.validate_all();
+                if let Err(End(status)) = validated {
+                    return status;
+                }
+                crate::wait::wait_con_int(
+                    &self.config,
+                    self.invocation.stacked,
+                    &self.runner,
+                    self.invocation.dry_run > 0,
+                );
+            }
+            _ => {}
+        }
+        0
+    }
+
+    fn resources_here(&self) -> impl Iterator<Item = &Resource> {
+        self.config.resources.iter().filter(|r| !r.is_ignored())
+    }
+
+    fn sh_resources(&self) {
+        let stacked = self.invocation.stacked;
+        let names: Vec<_> = self
+            .resources_here()
+            .filter(|r| r.is_stacked() == stacked)
+            .map(|r| compat::era::text::quote(&r.name))
+            .collect();
+        if !names.is_empty() {
+            print_line(&names.join(" "));
+        }
+    }
+
+    fn minor_count(&self) -> usize {
+        if let Some(count) = self.config.global.minor_count {
+            return usize::try_from(count).unwrap_or(255);
+        }
+        let hosts = self.resources_here().filter_map(Resource::my_host);
+        let minors: usize = hosts.map(|h| h.volumes.len()).sum();
+        (minors + 3).clamp(32, 255)
+    }
+
+    fn sh_status(&mut self) -> i32 {
+        let dry_run = self.invocation.dry_run > 0;
+        if !dry_run {
+            print(&format!(
+                "_drbd_version={}\n_drbd_api=1\n_config_file={}\n\n\n",
+                usage::VERSION,
+                compat::era::text::shell(&self.config.file)
+            ));
+        }
+        let config = &self.config;
+        for resource in config.resources.iter().filter(|r| !r.is_ignored()) {
+            for (text, call) in crate::plan::status::sh_status(config, resource) {
+                print(&text);
+                let status = self.runner.job(&resource.name, &Job::Sequence(vec![call]));
+                if status != 0 {
+                    return status;
+                }
+            }
+        }
+        0
+    }
+}
+
+fn becomes_primary(resource: &Resource, node: &str) -> bool {
+    let names = &resource.sections.become_primary_on;
+    names.iter().any(|name| name == node || name == "both")
+}
+
+fn lower_resource(resource: &Resource, node: &Node, stacked: bool) -> i32 {
+    if !stacked {
+        complain("sh-lower-resource only available in stacked mode");
+        return 1;
+    }
+    match resource.my_host().and_then(|host| host.lower()) {
+        Some(lower) => {
+            print_line(lower);
+            0
+        }
+        None => {
+            complain(&format!(
+                "'{}' is not stacked on this host ({})",
+                resource.name, node.name
+            ));
+            1
+        }
+    }
+}
+
+/// What runs of a resource; nothing if it does not, or if nobody can tell.
+fn running(runner: &Runner, resource: &Resource) -> Option<Resource> {
+    let words = vec!["show".to_owned(), resource.name.clone()];
+    let call = Call::new(Program::Drbdsetup, words, Limit::Short);
+    let output = runner.output(&resource.name, &call)?;
+    let name = format!("drbdsetup show {}", resource.name);
+    let mut config = config::load_running(&name, &output)?;
+    let mut running = config.resources.swap_remove(0);
+    running.peer = (0..running.hosts.len()).find(|h| Some(*h) != running.me);
+    Some(running)
+}
+
+fn read(command: &Command, invocation: &Invocation, node: &Node) -> Result<Loaded, End> {
+    let on_top = invocation.config_to_test.as_deref();
+    let given = invocation.config_file.as_deref();
+    if given == Some("-") {
+        let mut bytes = Vec::new();
+        let read = std::io::stdin().read_to_end(&mut bytes);
+        let loaded = read.and_then(|_| config::load(Input::Stdin(&bytes), on_top, node));
+        return loaded.map_err(|_| cannot_open("STDIN"));
+    }
+    if let Some(name) = given {
+        return config::load(Input::Path(name), on_top, node).map_err(|_| cannot_open(name));
+    }
+    if command.uses_registry()
+        && let Some(name) = registered(invocation)
+        && let Ok(loaded) = config::load(Input::Path(&name), on_top, node)
+    {
+        return Ok(loaded);
+    }
+    for name in CANDIDATES {
+        if std::fs::File::open(name).is_ok() {
+            return config::load(Input::Path(name), on_top, node).map_err(|_| cannot_open(name));
+        }
+    }
+    let last = CANDIDATES[CANDIDATES.len() - 1];
+    let reason = match std::fs::File::open(last) {
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => "Permission denied",
+        _ => "No such file or directory",
+    };
+    complain(&format!("Can not open '{last}': {reason}"));
+    Err(End(10))
+}
+
+fn cannot_open(name: &str) -> End {
+    // Genuine: a lone dot follows, without a newline.
+    complain(&format!("Can not open '{name}'."));
+    eprint!(".");
+    End(20)
+}
+
+/// The configuration with which the resource or minor was started last.
+fn registered(invocation: &Invocation) -> Option<String> {
+    let name = invocation.names.first()?;
+    let (entry, what) = match name.strip_prefix("minor-").map(str::parse) {
+        Some(Ok(minor)) => (Entry::Minor(minor), format!("minor {minor}")),
+        _ => (Entry::Resource(name.clone()), format!("resource {name}")),
+    };
+    let link = Registry::link(&environment::run_directory(), &entry);
+    match std::fs::read_link(link) {
+        Ok(target) => Some(target.to_string_lossy().into_owned()),
+        Err(_) => {
+            complain(&format!(
+                "Don't know which config file belongs to {what}, trying default ones..."
+            ));
+            None
+        }
+    }
+}
