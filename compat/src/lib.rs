@@ -3,8 +3,11 @@
 //! * [`config`]: text of any series to the one model, with the genuine diagnostics.
 //! * [`model`]: what a configuration says, versionless.
 //! * [`era`]: what differs between the series when something is printed.
+//! * [`system`]: the files that an installation puts beside the programs.
 #![forbid(unsafe_code)]
 
 pub mod config;
 pub mod era;
 pub mod model;
+
+pub use drbd_system as system;
