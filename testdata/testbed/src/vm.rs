@@ -9,9 +9,9 @@ use drbd_demo::hosts::{Error, Output, capture, succeed};
 
 use crate::programs;
 
-/// Boots the machine without drbd.ko and runs `script` in it with our programs in `PATH`; gives
-/// what it printed. The status is 0 when the script's was.
-pub fn run(script: &str) -> Result<Output, Error> {
+/// Boots the machine without drbd.ko and runs `script` in it; `built` are programs below the build's
+/// directory, found in the `PATH` there. Gives what the script printed; the status is 0 when its was.
+pub fn run(built: &[&str], script: &str) -> Result<Output, Error> {
     let job =
         tempfile::tempdir().map_err(Error::io("making a directory for the virtual machine"))?;
     let (bin, lib) = (job.path().join("bin"), job.path().join("lib"));
@@ -19,7 +19,7 @@ pub fn run(script: &str) -> Result<Output, Error> {
         fs::create_dir(directory)
             .map_err(Error::io("making a directory for the virtual machine"))?;
     }
-    for program in ["drbdadm", "drbdsetup", "drbdmeta", "drbdd"] {
+    for program in built {
         bring(&programs::ours().join(program), &bin, &lib)?;
     }
     let prelude = "export PATH=/job/bin:$PATH LD_LIBRARY_PATH=/job/lib\n";

@@ -1,7 +1,10 @@
-//! The ublk front end, in the QEMU machine: two nodes over the loopback interface, fio with
-//! verification, a file system, both disks the same.
+//! The ublk front end, in the QEMU machine: alone, and under a mirror of two nodes over the loopback
+//! interface with fio verification, a file system, and both disks the same at the end.
 
 use testbed::vm;
+
+/// The device without a peer: every request type, a file system, a server killed under it.
+const DEVICE_ONLY: &str = include_str!("../../vm/jobs/ublk.sh");
 
 /// One machine, two nodes: a name, a run directory, a state directory and a minor each.
 const SCRIPT: &str = r#"
@@ -49,11 +52,18 @@ echo "both disks are the same"
 
 #[test]
 fn a_mirror_on_ublk_devices_verifies_and_fails_over() {
-    let output = vm::run(SCRIPT).unwrap();
+    let output = vm::run(&["drbdadm", "drbdsetup", "drbdmeta", "drbdd"], SCRIPT).unwrap();
     assert_eq!(output.status, 0, "{}", output.both());
     assert!(
         output.stdout.contains("both disks are the same"),
         "{}",
         output.both()
     );
+}
+
+#[test]
+fn the_front_end_alone_serves_every_request_and_survives_its_server() {
+    let script = DEVICE_ONLY.replace("./device_serve", "device_serve");
+    let output = vm::run(&["examples/device_serve"], &script).unwrap();
+    assert_eq!(output.status, 0, "{}", output.both());
 }
