@@ -94,7 +94,12 @@ impl Call {
 
     /// The command line as the log shows it.
     pub fn line(&self) -> String {
-        format!("{} {} {}", self.program.display(), self.event, self.argument)
+        format!(
+            "{} {} {}",
+            self.program.display(),
+            self.event,
+            self.argument
+        )
     }
 }
 
@@ -136,7 +141,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let script = dir.path().join("helper");
         let out = dir.path().join("out");
-        let text = format!("#!/bin/sh\necho \"$@\" > {0}\n/usr/bin/env >> {0}\n", out.display());
+        let text = format!(
+            "#!/bin/sh\necho \"$@\" > {0}\n/usr/bin/env >> {0}\n",
+            out.display()
+        );
         std::fs::write(&script, text).unwrap();
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         std::fs::set_permissions(&script, mode).unwrap();

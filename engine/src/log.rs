@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
-use drbd_core::Level;
+use drbd_core::effect::Level;
 use drbd_types::{Minor, VolumeNr};
 use rustix::time::{ClockId, clock_gettime};
 

@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use drbd_control::{
-    Context, DiskConf, Endpoint, Message, Needs, Request, RetCode, Settings,
-};
+use drbd_control::{Context, DiskConf, Endpoint, Message, Needs, Request, RetCode, Settings};
+use drbd_core::status::ResourceStatus;
 use drbd_types::{Minor, VolumeNr};
 
 use crate::device::Frontend;
@@ -36,6 +35,20 @@ pub struct Config {
     pub volumes: BTreeMap<VolumeNr, Volume>,
     /// The connection, while one is configured.
     pub net: Option<Net>,
+}
+
+impl Config {
+    /// Forgets what the core has given up: the configuration of a lost disk or connection.
+    pub fn follow(&mut self, status: &ResourceStatus) {
+        if status.net.is_none() {
+            self.net = None;
+        }
+        for volume in status.volumes.iter().filter(|v| v.disk.is_none()) {
+            if let Some(config) = self.volumes.get_mut(&volume.volume) {
+                config.disk = None;
+            }
+        }
+    }
 }
 
 /// A configured volume.

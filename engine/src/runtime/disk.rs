@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use drbd_core::{DiskError, DiskIo, DiskOp, Durability, MetaIo, MetaOp};
+use drbd_core::effect::{DiskIo, MetaIo};
+use drbd_core::input::{DiskError, DiskOp, Durability, MetaOp};
 use drbd_types::{Sector, VolumeNr};
 
 use super::driver::{Ring, Tag};

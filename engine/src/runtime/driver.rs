@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io;
 use std::time::{Duration, Instant as Clock};
 
-use drbd_core::time::Instant;
-use drbd_core::{
-    Admin, DiskError, DiskImage, DiskOp, Durability, Effect, Input, IoError, IoId, IoRequest,
-    LinkId, MetaOp, Outcome, Reply, Resource, Ticket,
+use drbd_core::Resource;
+use drbd_core::effect::{Effect, IoError, Outcome, Reply};
+use drbd_core::input::{
+    Admin, DiskError, DiskOp, Durability, Input, IoId, IoRequest, LinkId, MetaOp, Ticket,
 };
+use drbd_core::time::Instant;
 use drbd_types::VolumeNr;
 use drbd_wire::Socket;
 use rustix::io::Errno;
@@ -17,7 +18,7 @@ use tokio::sync::oneshot;
 use super::disk::{self, Expect, Volume};
 use super::link::Link;
 use super::port::{Command, Inbox};
-use super::surroundings::Surroundings;
+use super::surroundings::{Configured, Surroundings};
 use super::uring::{Done, Memory, Uring};
 use crate::buffer::{Buffer, Pool};
 use crate::device::{Fua, Operation, Request, RequestId};
@@ -84,8 +85,16 @@ enum Life {
 /// Who waits for an answer of the core.
 struct Waiting {
     answer: oneshot::Sender<Reply>,
-    /// The volume into which this request brought a disk.
-    attaching: Option<VolumeNr>,
+    purpose: Purpose,
+}
+
+/// What has to be taken back if the core refuses a request, or kept if it does not.
+enum Purpose {
+    Other,
+    /// A disk was brought in.
+    Attach(VolumeNr, Box<drbd_control::DiskConf>),
+    /// A connection was configured.
+    Connect,
 }
 
 impl<S: Surroundings> Driver<S> {
@@ -186,9 +195,10 @@ impl<S: Surroundings> Driver<S> {
     /// How long nothing has to be done if nothing happens.
     fn patience(&self) -> Option<Duration> {
         let now = self.now();
-        let timer = self.core.next_timeout().map(|at| {
-            Duration::from_nanos(at.as_nanos().saturating_sub(now.as_nanos()))
-        });
+        let timer = self
+            .core
+            .next_timeout()
+            .map(|at| Duration::from_nanos(at.as_nanos().saturating_sub(now.as_nanos())));
         let memory = (self.starved == Starved::Yes).then_some(MEMORY_RETRY);
         let linger = (!self.closing.is_empty()).then_some(Duration::from_millis(50));
         [timer, memory, linger].into_iter().flatten().min()
@@ -207,26 +217,42 @@ impl<S: Surroundings> Driver<S> {
     fn command(&mut self, command: Command) {
         match command {
             Command::Io { volume, request } => self.io(volume, request),
-            Command::Admin { request, answer } => self.admin(request, answer, None),
+            Command::Admin { request, answer } => self.admin(request, answer, Purpose::Other),
+            Command::Connect {
+                net,
+                options,
+                once,
+                answer,
+            } => {
+                let purpose = match self.surroundings.configure_net(&net) {
+                    Configured::Now => Purpose::Connect,
+                    Configured::Already => Purpose::Other,
+                };
+                self.admin(Admin::Connect { options, once }, answer, purpose);
+            }
             Command::Attach {
                 volume,
                 store,
                 image,
                 options,
+                shown,
                 answer,
             } => {
                 let slot = self.volumes.entry(volume).or_default();
-                let fresh = slot.store.is_none();
-                if fresh {
-                    slot.store = Some(*store);
-                }
-                let image: Box<DiskImage> = image;
+                let purpose = match slot.store {
+                    // The core refuses, and the disk that is there stays.
+                    Some(_) => Purpose::Other,
+                    None => {
+                        slot.store = Some(*store);
+                        Purpose::Attach(volume, shown)
+                    }
+                };
                 let request = Admin::Attach {
                     volume,
                     image,
                     options,
                 };
-                self.admin(request, answer, fresh.then_some(volume));
+                self.admin(request, answer, purpose);
             }
             Command::Serve { volume, frontend } => {
                 self.volumes.entry(volume).or_default().frontend = Some(frontend);
@@ -255,15 +281,10 @@ impl<S: Surroundings> Driver<S> {
         }
     }
 
-    fn admin(
-        &mut self,
-        request: Admin,
-        answer: oneshot::Sender<Reply>,
-        attaching: Option<VolumeNr>,
-    ) {
+    fn admin(&mut self, request: Admin, answer: oneshot::Sender<Reply>, purpose: Purpose) {
         let ticket = Ticket(self.next_ticket);
         self.next_ticket += 1;
-        let waiting = Waiting { answer, attaching };
+        let waiting = Waiting { answer, purpose };
         self.tickets.insert(ticket.0, waiting);
         self.deliver(Input::Admin { ticket, request });
     }
@@ -389,7 +410,7 @@ impl<S: Surroundings> Driver<S> {
         &mut self,
         volume: VolumeNr,
         op: DiskOp,
-        io: drbd_core::DiskIo<Buffer>,
+        io: drbd_core::effect::DiskIo<Buffer>,
     ) {
         let slot = self.volumes.entry(volume).or_default();
         match slot.start(&mut self.ring, &self.pool, volume, op, io) {
@@ -427,12 +448,15 @@ impl<S: Surroundings> Driver<S> {
             Effect::SetSize { volume, size } => self.surroundings.set_size(volume, size),
             Effect::SetAccess { volume, access } => self.surroundings.set_access(volume, access),
             Effect::CloseDisk { volume } => self.close_disk(volume),
-            Effect::Changed => self.surroundings.changed(),
+            Effect::Changed => {
+                let status = self.core.status(self.now());
+                self.surroundings.changed(status);
+            }
             Effect::Log { level, scope, text } => self.surroundings.log(level, scope, text),
         }
     }
 
-    fn queue_meta(&mut self, volume: VolumeNr, op: MetaOp, io: drbd_core::MetaIo) {
+    fn queue_meta(&mut self, volume: VolumeNr, op: MetaOp, io: drbd_core::effect::MetaIo) {
         let slot = self.volumes.entry(volume).or_default();
         slot.meta(op, io);
         while let Some((op, result)) = slot.next_meta(&mut self.ring, &self.pool, volume) {
@@ -464,12 +488,18 @@ impl<S: Surroundings> Driver<S> {
         let Some(waiting) = self.tickets.remove(&ticket.0) else {
             return;
         };
-        if let (Some(volume), Outcome::Refused(_)) = (waiting.attaching, reply.outcome) {
-            self.close_disk(volume);
-        } else if let (Some(volume), Outcome::State(outcome)) = (waiting.attaching, reply.outcome)
-            && !outcome.is_success()
-        {
-            self.close_disk(volume);
+        let accepted = match reply.outcome {
+            Outcome::Done => true,
+            Outcome::State(outcome) => outcome.is_success(),
+            Outcome::Refused(_) => false,
+        };
+        match (waiting.purpose, accepted) {
+            (Purpose::Attach(volume, shown), true) => {
+                self.surroundings.show_disk(volume, *shown);
+            }
+            (Purpose::Attach(volume, _), false) => self.close_disk(volume),
+            (Purpose::Connect, false) => self.surroundings.forget_net(),
+            (Purpose::Connect, true) | (Purpose::Other, _) => {}
         }
         self.surroundings.reply(waiting.answer, reply);
     }

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use drbd_core::Payload as _;
+use drbd_core::input::Payload as _;
 use drbd_wire::{Codec, DecodeError, Digest, Header, Packet, Socket};
 
 use super::uring::Amount;

@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use drbd_core::LinkId;
+use drbd_core::input::LinkId;
 use drbd_wire::{Agreed, Codec, Digest, EncodeError, Packet, Socket};
 use rustix::net::{Shutdown, shutdown};
 
@@ -173,8 +173,7 @@ impl Pipe {
 
     /// Announces the end of our stream once nothing is left to send.
     pub fn finish_if_sent(&mut self) {
-        let all_sent =
-            self.broken || (self.idle.is_some() && self.filling.message().is_empty());
+        let all_sent = self.broken || (self.idle.is_some() && self.filling.message().is_empty());
         if all_sent && !self.finished {
             self.finished = true;
             // Fails only if the peer has reset the connection already.

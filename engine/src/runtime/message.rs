@@ -60,10 +60,13 @@ impl Message {
 
     /// The bytes to be sent next, in order: not more pieces than one system call takes.
     pub fn unsent(&self) -> impl Iterator<Item = &[u8]> {
-        self.pieces.iter().take(MAX_PIECES).map(|piece| match piece {
-            Piece::Head(range) => &self.heads[range.clone()],
-            Piece::Payload(buffer, from) => &buffer[*from..],
-        })
+        self.pieces
+            .iter()
+            .take(MAX_PIECES)
+            .map(|piece| match piece {
+                Piece::Head(range) => &self.heads[range.clone()],
+                Piece::Payload(buffer, from) => &buffer[*from..],
+            })
     }
 
     /// Notes that so many bytes went out; returns how many packets that completed.

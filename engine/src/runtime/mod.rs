@@ -8,7 +8,7 @@
 //!
 //! * [`driver`]: the loop of the thread; [`traffic`] is its part about sockets.
 //! * [`port`]: the queue into the thread.
-//! * [`surroundings`]: what the thread asks of the rest of the engine.
+//! * [`surroundings`]: what the thread asks of the rest of the engine; [`outside`] is the real one.
 //! * [`disk`]: data and meta-data operations of a volume.
 //! * [`link`]: the two sockets of a connection; [`intake`] cuts packets out of received bytes,
 //!   [`message`] gathers packets to send.
@@ -22,6 +22,7 @@ pub mod driver;
 pub mod intake;
 pub mod link;
 pub mod message;
+pub mod outside;
 pub mod port;
 pub mod surroundings;
 mod traffic;
@@ -29,7 +30,7 @@ pub mod uring;
 
 use crate::buffer::Buffer;
 
-impl drbd_core::Payload for Buffer {
+impl drbd_core::input::Payload for Buffer {
     fn size(&self) -> u32 {
         // A buffer has at most 1 MiB.
         self.len() as u32

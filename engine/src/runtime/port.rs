@@ -7,12 +7,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 
-use drbd_core::{Admin, DiskConf, DiskImage, HelperRun, LinkId, Reply, ResourceStatus, TieBreaker};
+use drbd_core::config::{DiskConf, NetConf};
+use drbd_core::effect::Reply;
+use drbd_core::input::{Admin, ConnectOnce, DiskImage, HelperRun, LinkId, TieBreaker};
+use drbd_core::status::ResourceStatus;
 use drbd_types::{Minor, VolumeNr};
 use drbd_wire::Agreed;
 use rustix::event::{EventfdFlags, eventfd};
 use tokio::sync::oneshot;
 
+use crate::control::object::Net;
 use crate::device::{Frontend, Request, RequestSink};
 use crate::store::Store;
 
@@ -35,6 +39,19 @@ pub enum Command {
         image: Box<DiskImage>,
         /// Options.
         options: DiskConf,
+        /// The request as `show` prints it while the disk is attached.
+        shown: Box<drbd_control::DiskConf>,
+        /// Gets the answer.
+        answer: oneshot::Sender<Reply>,
+    },
+    /// `connect`.
+    Connect {
+        /// Addresses and options.
+        net: Box<Net>,
+        /// What the core needs of them.
+        options: Box<NetConf>,
+        /// Options of this one command.
+        once: ConnectOnce,
         /// Gets the answer.
         answer: oneshot::Sender<Reply>,
     },

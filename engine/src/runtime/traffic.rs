@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::time::Instant as Clock;
 
-use drbd_core::{Input, LinkId, TieBreaker};
+use drbd_core::input::{Input, LinkId, TieBreaker};
 use drbd_types::ConnState;
 use drbd_wire::{Agreed, DecodeError, Packet, Socket};
 use rustix::net::sockopt;
@@ -246,6 +246,8 @@ fn find<'a>(
 
 /// Small packets go out at once: whole batches are gathered before they are handed to TCP.
 fn prepare(socket: impl AsFd, priority: u32) {
+    // The ring waits by itself, but for a descriptor that says it must not.
+    let _ = rustix::io::ioctl_fionbio(&socket, false);
     // A socket without these options is slower, not wrong.
     let _ = sockopt::set_tcp_nodelay(&socket, true);
     let _ = sockopt::set_tcp_quickack(&socket, true);

@@ -220,7 +220,8 @@ impl<T> Uring<T> {
     /// only submits and collects.
     pub fn submit_and_wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         self.refill()?;
-        let want = usize::from(timeout != Some(Duration::ZERO) && self.ring.completion().is_empty());
+        let want =
+            usize::from(timeout != Some(Duration::ZERO) && self.ring.completion().is_empty());
         let result = match timeout {
             Some(limit) if want > 0 => {
                 let limit = Timespec::from(limit);

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use drbd_control::RetCode;
-use drbd_core::{DiscardSupport, DiskImage};
+use drbd_core::input::{DiscardSupport, DiskImage};
 use drbd_types::{BitNr, ByteCount, Sector, SectorCount};
 use drbdmeta::bitmap;
 use drbdmeta::device::{Caching, Claim, MetaDevice, OpenError, PageBuffer};
@@ -125,7 +125,10 @@ fn locate(device: &MetaDevice, placement: Placement) -> Result<Located, AttachEr
     let position = layout::superblock_byte(device.size(), placement);
     let byte = u64::try_from(position)
         .ok()
-        .filter(|byte| byte.checked_add(layout::BLOCK_BYTES).is_some_and(|end| end <= device.size().0))
+        .filter(|byte| {
+            byte.checked_add(layout::BLOCK_BYTES)
+                .is_some_and(|end| end <= device.size().0)
+        })
         .ok_or_else(|| AttachError {
             code: RetCode::IoMdDisk,
             log: "Error while reading metadata.".into(),
@@ -212,12 +215,7 @@ fn read_bitmap(device: &MetaDevice, located: &Located) -> Result<Vec<u64>, Attac
     Ok(words)
 }
 
-fn image(
-    devices: &Devices,
-    data: &MetaDevice,
-    located: &Located,
-    bitmap: Vec<u64>,
-) -> DiskImage {
+fn image(devices: &Devices, data: &MetaDevice, located: &Located, bitmap: Vec<u64>) -> DiskImage {
     let sb = &located.superblock;
     let describable = located
         .areas

@@ -1,6 +1,8 @@
 //! Meta-data operations as aligned writes. Pure: who carries them out sees to order and flushing.
 
-use drbd_core::{AlTransaction, BitmapChunk, MetaIo, SuperblockUpdate};
+use drbd_core::activity_log::AlTransaction;
+use drbd_core::effect::{MetaIo, SuperblockUpdate};
+use drbd_core::input::BitmapChunk;
 use drbd_types::SectorCount;
 use drbdmeta::activity_log::{self, SlotUpdate};
 use drbdmeta::bitmap;
@@ -59,17 +61,22 @@ impl Store {
         let updates: Vec<SlotUpdate> = from
             .updates
             .iter()
-            .map(|update| SlotUpdate {
-                slot: update.slot,
-                extent: update.extent,
+            .map(|(slot, extent)| SlotUpdate {
+                slot: *slot,
+                extent: extent.0,
             })
+            .collect();
+        let context: Vec<u32> = from
+            .context
+            .iter()
+            .map(|extent| extent.map_or(activity_log::FREE, |extent| extent.0))
             .collect();
         let block = activity_log::Transaction {
             tr_number: self.next_transaction,
             updates: &updates,
             slots: from.slots,
             context_start: from.context_start,
-            context: &from.context,
+            context: &context,
         }
         .encode();
         let write = self.ring_write(self.next_transaction, &block, pool)?;
@@ -80,9 +87,8 @@ impl Store {
     fn ring_writes(&mut self, pool: &Pool) -> Option<Vec<MetaWrite>> {
         let blocks = self.superblock.striping().unwrap_or_default().blocks();
         let slots = u16::try_from(self.superblock.al_nr_extents).unwrap_or(activity_log::MAX_SLOTS);
-        let ring = activity_log::fresh_ring(self.next_transaction, blocks, slots, |_| {
-            activity_log::FREE
-        });
+        let ring =
+            activity_log::fresh_ring(self.next_transaction, blocks, slots, |_| activity_log::FREE);
         let writes = ring
             .map(|(number, block)| self.ring_write(number, &block, pool))
             .collect::<Option<Vec<_>>>()?;
