@@ -1,14 +1,14 @@
 #!/bin/bash
-# tshark-check.sh PCAP PORT
-# The independent judge of our packets: Wireshark's DRBD dissector reads every TCP byte from and to
-# PORT. Prints what it could not make sense of and exits 1 if there was anything:
+# tshark-check.sh PCAP [PORT]
+# The independent judge of our packets: Wireshark's DRBD dissector reads every TCP byte of the
+# capture, or those from and to PORT. Prints what makes no sense and exits 1 if there was anything:
 #   malformed packets, unknown commands, bytes that belong to no packet, gaps in the capture,
 #   or no handshake at all (then nothing was checked).
 # Exit 2: wrong usage, or no tshark.
 set -euo pipefail
 
-[ $# = 2 ] || { sed -n '2,7s/^# //p' "$0" >&2; exit 2; }
-pcap=$1 port=$2
+[ $# = 1 ] || [ $# = 2 ] || { sed -n '2,7s/^# //p' "$0" >&2; exit 2; }
+pcap=$1 filter=tcp${2:+".port == $2"}
 command -v tshark >/dev/null || { echo "tshark-check: tshark is not installed" >&2; exit 2; }
 
 fields=(frame.number tcp.len tcp.reassembled_in tcp.analysis.retransmission
@@ -17,7 +17,7 @@ fields=(frame.number tcp.len tcp.reassembled_in tcp.analysis.retransmission
 
 # Two passes (-2): only then a segment knows whether its packet was completed later.
 tshark -2 -r "$pcap" --enable-heuristic drbd_tcp -o tcp.check_checksum:FALSE \
-    -Y "tcp.port == $port" -T fields -E separator=/t -E occurrence=a -E aggregator=, \
+    -Y "$filter" -T fields -E separator=/t -E occurrence=a -E aggregator=, \
     $(printf -- '-e %s ' "${fields[@]}") 2> >(grep -v '^Running as user' >&2) |
 awk -F'\t' -v pcap="$pcap" '
     function bad(what) { printf "%s: frame %s: %s: %s\n", pcap, $1, what, $9; errors++ }
