@@ -43,7 +43,7 @@ impl Codec {
     }
 
     /// Appends everything of the packet but its payload, and says how many payload bytes have
-    /// to follow. `digest` stands in front of the payload of packets that have one; pass
+    /// to follow; after an error nothing was appended. `digest` stands in front of the payload of packets that have one; pass
     /// [`Digest::EMPTY`] without data-integrity-alg.
     pub fn encode(
         &self,
@@ -58,29 +58,29 @@ impl Codec {
                 version: self.agreed.version,
             });
         }
-        let mut body = Vec::with_capacity(64);
-        self.put_body(&packet.body, &mut body);
+        let start = out.len();
+        out.resize(start + self.header_size(), 0);
+        self.put_body(&packet.body, out);
         if command.row().tail == Tail::Data {
-            body.extend_from_slice(digest.as_bytes());
+            out.extend_from_slice(digest.as_bytes());
         }
         let payload = packet.body.payload_size();
-        let total = body.len() as u64 + u64::from(payload.0);
-        let too_long = EncodeError::TooLong {
-            command,
-            length: total,
+        let body = out.len() - start - self.header_size();
+        let length = body as u64 + u64::from(payload.0);
+        let fitting = u32::try_from(length).ok().and_then(|length| {
+            let form = self.agreed.header_form(length);
+            (length <= form.max_length()).then_some((form, length))
+        });
+        let Some((form, length)) = fitting else {
+            out.truncate(start);
+            return Err(EncodeError::TooLong { command, length });
         };
-        let length = u32::try_from(total).map_err(|_| too_long)?;
-        let form = self.agreed.header_form(length);
-        if length > form.max_length() {
-            return Err(too_long);
-        }
         let header = RawHeader {
             volume: packet.volume,
             code: command.code(),
             length,
         };
-        header.put(form, out);
-        out.extend_from_slice(&body);
+        header.write(form, &mut out[start..]);
         Ok(payload)
     }
 

@@ -1,6 +1,5 @@
 //! The three header forms (spec 50 section 3).
 
-use alloc::vec::Vec;
 use drbd_types::VolumeNr;
 
 use crate::error::DecodeError;
@@ -117,26 +116,20 @@ impl RawHeader {
         }
     }
 
-    /// Appends the header in this form; the length must fit it.
-    pub(crate) fn put(self, form: HeaderForm, out: &mut Vec<u8>) {
-        match form {
-            HeaderForm::H80 => {
-                MAGIC.put(out);
-                self.code.put(out);
-                (self.length as u16).put(out);
-            }
-            HeaderForm::H95 => {
-                MAGIC_BIG.put(out);
-                self.code.put(out);
-                self.length.put(out);
-            }
-            HeaderForm::H100 => {
-                MAGIC_100.put(out);
-                self.volume.0.put(out);
-                self.code.put(out);
-                self.length.put(out);
-                0u32.put(out);
-            }
+    /// Writes the header over the first bytes of these; the length must fit the form.
+    pub(crate) fn write(self, form: HeaderForm, bytes: &mut [u8]) {
+        let volume = self.volume.0.to_be_bytes();
+        let code = self.code.to_be_bytes();
+        let length = self.length.to_be_bytes();
+        let fields: &[&[u8]] = match form {
+            HeaderForm::H80 => &[&MAGIC.to_be_bytes(), &code, &length[2..]],
+            HeaderForm::H95 => &[&MAGIC_BIG.to_be_bytes(), &code, &length],
+            HeaderForm::H100 => &[&MAGIC_100.to_be_bytes(), &volume, &code, &length, &[0; 4]],
+        };
+        let mut start = 0;
+        for field in fields {
+            bytes[start..start + field.len()].copy_from_slice(field);
+            start += field.len();
         }
     }
 }

@@ -114,15 +114,24 @@ macro_rules! packets {
 
         impl Command {
             /// Every packet.
-            pub const TABLE: &[Row] = &[$(Row {
-                command: Self::$command,
-                name: $name,
-                log_name: $log_name,
-                place: Place::$place,
-                since: $since,
-                fixed: $fixed,
-                tail: $tail,
-            },)*];
+            pub const TABLE: &[Row] = &[$(*Self::$command.row(),)*];
+
+            /// Its row in the table.
+            pub const fn row(self) -> &'static Row {
+                match self {
+                    $(Self::$command => const {
+                        &Row {
+                            command: Self::$command,
+                            name: $name,
+                            log_name: $log_name,
+                            place: Place::$place,
+                            since: $since,
+                            fixed: $fixed,
+                            tail: $tail,
+                        }
+                    },)*
+                }
+            }
 
             /// The command with this number.
             pub const fn from_code(code: u16) -> Option<Self> {
@@ -218,18 +227,6 @@ impl Command {
     /// The number in the header.
     pub const fn code(self) -> u16 {
         self as u16
-    }
-
-    /// Its row in the table.
-    pub const fn row(self) -> &'static Row {
-        let mut i = 0;
-        loop {
-            // Every variant has a row: enum and table come from the same macro.
-            if Self::TABLE[i].command.code() == self.code() {
-                return &Self::TABLE[i];
-            }
-            i += 1;
-        }
     }
 
     /// Its name in the documentation, e.g. `P_STATE`.
