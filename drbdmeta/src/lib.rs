@@ -21,9 +21,11 @@
 
 pub mod activity_log;
 pub mod bitmap;
+pub mod check;
 pub mod cmd;
 pub mod device;
 pub mod layout;
+pub mod manual;
 pub mod probe;
 pub mod record;
 pub mod superblock;

@@ -10,6 +10,7 @@ use super::session::{Found, Session};
 use super::store::Store;
 use crate::activity_log::{self, old, replay};
 use crate::bitmap;
+use crate::check;
 use crate::device::PageBuffer;
 use crate::layout::Striping;
 use crate::record::{Format, Generation, Record};
@@ -109,23 +110,12 @@ fn read_log(
     store.read(&mut session.con, "apply_al", record.al_at(at), &mut ring)?;
     let striping =
         Striping::from_fields(record.al_stripes, record.al_stripe_size_4k).unwrap_or_default();
-    let modern = record.format >= Format::V08
-        && (record.magic == MagicKind::InUse
-            || striping != Striping::DEFAULT
-            || has_modern_block(&ring));
+    let modern = check::is_modern(record, &ring);
     if modern {
         read_ring(session, &ring, striping, primary(record))
     } else {
         Ok(read_old_log(&mut session.con, &ring, record.al_nr_extents))
     }
-}
-
-fn has_modern_block(ring: &[u8]) -> bool {
-    let (blocks, _) = ring.as_chunks::<4096>();
-    blocks
-        .iter()
-        .take(2)
-        .any(|b| b.starts_with(&activity_log::MAGIC.to_be_bytes()))
 }
 
 fn read_ring(

@@ -3,11 +3,11 @@
 use std::io::{self, Write};
 
 use super::console::{FAILED_IO, Failure};
+use super::lkbd::LastKnown;
 use super::session::{Found, Opened, Session};
 use super::store::Store;
 use crate::activity_log::{FREE, ValidBlock, old};
 use crate::device::PageBuffer;
-use crate::layout::superblock_byte;
 use crate::record::{Format, Generation, Record};
 use crate::text::words::WordWriter;
 
@@ -31,7 +31,7 @@ pub fn run(session: &mut Session<'_>) -> Result<u8, Failure> {
     let (record, at, last_known) = match found {
         Found::Nothing => return Err(Failure::new(1, "No valid meta data found")),
         Found::InPlace(record) => (record, expected, None),
-        Found::LastKnown { record, at, size } => (record, at, Some(size)),
+        Found::LastKnown { record, at, known } => (record, at, Some(known)),
     };
     if record.format == Format::V09 {
         return Err(super::refuse_v09());
@@ -53,8 +53,8 @@ pub fn run(session: &mut Session<'_>) -> Result<u8, Failure> {
     let mut head = Vec::new();
     header(session, &mut head, record.format, unclean);
     head.extend(format!("# md_size_sect {}\n", record.md_size_sect).bytes());
-    if let Some(size) = last_known {
-        head.extend(resized(session, &source, expected, size.0).bytes());
+    if let Some(known) = &last_known {
+        head.extend(resized(session, &source, expected, known).bytes());
     }
     let (al, bm) = (record.al_at(at), record.bm_at(at));
     head.extend(format!("# md_offset {at}\n# al_offset {al}\n# bm_offset {bm}\n\n").bytes());
@@ -101,17 +101,18 @@ fn header(session: &Session<'_>, out: &mut Vec<u8>, format: Format, unclean: boo
 }
 
 /// The block about meta-data that was found where the device used to end.
-fn resized(session: &Session<'_>, source: &Source<'_>, expected: u64, known: u64) -> String {
+fn resized(session: &Session<'_>, source: &Source<'_>, expected: u64, known: &LastKnown) -> String {
     let path = session.call.path.display();
     let now = source.store.size();
-    let expected = superblock_byte(now, session.call.placement).max(expected as i64);
+    let (name, size) = (known.name.as_str(), known.size);
+    let name = if name.is_empty() { "-?-" } else { name };
     format!(
         "#\n### Device seems to have been resized!\n\
          ### dumping meta data from the last known position\n\
          ### current size of {path}: {now} byte\n\
          ### expected position of meta data:\n\
          ## md_offset {expected}\n## al_offset 0\n## bm_offset 0\n\
-         ### last known size of {path}: {known} byte\n\
+         ### last known size of {name}: {size} byte\n\
          ### adjusted position of meta data:\n"
     )
 }

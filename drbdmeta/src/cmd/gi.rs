@@ -4,6 +4,7 @@
 use drbd_types::{MdFlags, UuidSet};
 
 use super::console::{Answer, FAILED_IO, Failure, ppsize};
+use super::export;
 use super::session::Session;
 use crate::record::{Generation, GenerationCounts, NodeFlags, PeerFlags, Record, V09};
 
@@ -94,6 +95,10 @@ fn node_line(nodes: &V09, node_id: u8) -> String {
 /// `show-gi`
 pub fn show(session: &mut Session<'_>) -> Result<u8, Failure> {
     let (_, _, record) = session.open()?.in_place()?;
+    if session.call.options.json {
+        export::show(session, &record);
+        return Ok(0);
+    }
     let body = match &record.generation {
         Generation::Counts(gc) => counts_table(gc),
         Generation::Uuids { flags, .. } => uuid_table(&record, *flags),

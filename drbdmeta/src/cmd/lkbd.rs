@@ -52,7 +52,17 @@ pub fn path(session: &Session<'_>) -> PathBuf {
 /// Reads the file, telling why it is of no use.
 pub fn load(con: &mut Console<'_>, path: &Path) -> Option<LastKnown> {
     match read(path) {
-        Ok(known) => Some(known),
+        Ok(known) => {
+            let name = match known.name.as_str() {
+                "" => "-unknown device name-",
+                name => name,
+            };
+            con.trace(1, format_args!(" last known info: {} {name}", known.size));
+            if known.uuid != 0 {
+                con.trace(1, format_args!(" last known uuid: {:016X}", known.uuid));
+            }
+            Some(known)
+        }
         Err(Unknown::NoFile) => {
             con.trace(1, NO_KNOWLEDGE);
             None

@@ -7,11 +7,12 @@
 //! ```
 
 mod al;
-mod args;
+pub(crate) mod args;
 pub mod console;
 mod conversion;
 mod create;
 mod dump;
+mod export;
 mod gi;
 mod in_use;
 mod lkbd;
@@ -22,8 +23,9 @@ mod resize;
 mod restore;
 pub mod session;
 mod store;
-mod table;
+pub(crate) mod table;
 mod v06;
+mod verify;
 
 use std::ffi::OsString;
 use std::os::unix::fs::FileTypeExt;

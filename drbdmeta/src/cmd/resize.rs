@@ -1,17 +1,20 @@
 //! `check-resize`, and the move of internal meta-data after its device grew or shrank off line
 //! (spec 40 section 14).
 
+use drbd_types::MdFlags;
+
 use super::console::{FAILED_IO, Failure};
 use super::lkbd;
 use super::session::{Found, Session, permit};
 use super::store::Store;
 use crate::device::PageBuffer;
 use crate::layout::{Placement, superblock_byte};
-use crate::record::{Format, Record};
-use crate::superblock::SUPERBLOCK_BYTES;
+use crate::record::{Format, Generation, Record};
+use crate::superblock::{MagicKind, SUPERBLOCK_BYTES};
 
 /// Bytes of bitmap moved at once.
 const CHUNK: u64 = 1 << 20;
+const TAG: &str = "v08_move_internal_md_after_resize";
 
 /// `check-resize`
 pub fn check(session: &mut Session<'_>) -> Result<u8, Failure> {
@@ -54,7 +57,8 @@ fn note_size(session: &mut Session<'_>, store: &Store, record: &Record) -> Resul
     Ok(0)
 }
 
-/// Moves the meta-data from byte `from` to where it belongs on the device as it is now.
+/// Moves the meta-data from byte `from` to where it belongs on the device as it is now. A device
+/// that shrank has lost its superblock: the meta-data only ever moves up.
 ///
 /// The old bitmap goes to the start of the new one, and what the device gained is clean: the
 /// genuine tool puts it at the end, where bit n describes another block (spec 40 section 14).
@@ -69,14 +73,20 @@ pub fn relocate(
         .warn("Moving the internal meta data to its proper location");
     let place = superblock_byte(store.size(), session.call.placement);
     let to = u64::try_from(place)
-        .map_err(|_| Failure::new(FAILED_IO, "the device is too small for its meta data"))?;
+        .ok()
+        .filter(|to| *to > from)
+        .ok_or_else(|| Failure::new(FAILED_IO, "the device is too small for its meta data"))?;
     let layout = session.layout(store.size(), old.al_sectors())?;
     let mut record = old.clone();
     record.place(&layout);
     permit(store, &record, to);
-    check_room(old, &record, from, to)?;
+    if overlap(old, from, &record, to) {
+        announce_full_sync(session, store, &record, to)?;
+    }
+    let mut ring = PageBuffer::new(usize::try_from(old.al_sectors() * 512).unwrap_or(0));
+    store.read(&mut session.con, TAG, old.al_at(from), &mut ring)?;
     copy_bitmap(session, store, (old, from), (&record, to))?;
-    copy_log(session, store, (old, from), (&record, to))?;
+    store.write(&mut session.con, TAG, record.al_at(to), &ring)?;
     session.commit(store, to, &record)?;
     session
         .con
@@ -84,24 +94,28 @@ pub fn relocate(
     wipe_old(session, store, &record, from, to)
 }
 
-/// Old and new area must not overlap, otherwise a crash in the middle would leave neither; and a
-/// device that shrank below the agreed size has lost data already.
-fn check_room(old: &Record, new: &Record, from: u64, to: u64) -> Result<(), Failure> {
-    let area = |record: &Record, at: u64| {
-        let start = at.min(record.al_at(at)).min(record.bm_at(at));
-        start..start.saturating_add(u64::from(record.md_size_sect) * 512)
-    };
-    let (source, target) = (area(old, from), area(new, to));
-    if source.start < target.end && target.start < source.end {
-        return Err(Failure::new(
-            FAILED_IO,
-            "Old and new place of the meta data overlap: resize the device by more than the\n\
-             size of its meta data, or use dump-md and restore-md.",
-        ));
-    }
-    Ok(())
+fn overlap(old: &Record, from: u64, new: &Record, to: u64) -> bool {
+    new.bm_at(to) < from + 4096 && old.bm_at(from) < to
 }
 
+/// Where old and new area overlap, a crash in the middle would leave neither. A superblock that
+/// demands a full sync is valid at every instant until the move is complete.
+fn announce_full_sync(
+    session: &mut Session<'_>,
+    store: &Store,
+    record: &Record,
+    to: u64,
+) -> Result<(), Failure> {
+    let mut interim = record.clone();
+    if let Generation::Uuids { flags, .. } = &mut interim.generation {
+        flags.insert(MdFlags::FULL_SYNC | MdFlags::AL_CLEAN);
+    }
+    interim.magic = MagicKind::Clean;
+    store.write_block(&mut session.con, TAG, to, &interim.encode())?;
+    store.flush()
+}
+
+/// From the end backwards: the new place is never below the old one.
 fn copy_bitmap(
     session: &mut Session<'_>,
     store: &Store,
@@ -112,42 +126,20 @@ fn copy_bitmap(
         let sectors = i64::from(record.al_offset) - i64::from(record.bm_offset);
         u64::try_from(sectors).unwrap_or(0) * 512
     };
-    let (have, want) = (room(old), room(new));
-    let mut done = 0;
-    while done < want {
-        let count = (want - done).min(CHUNK);
+    let (have, mut left) = (room(old), room(new));
+    while left > 0 {
+        let count = left.min(CHUNK);
+        let start = left - count;
         let mut piece = PageBuffer::new(count as usize);
-        let known = have.saturating_sub(done).min(count) as usize;
+        let known = have.saturating_sub(start).min(count) as usize;
         if known > 0 {
-            store.read(
-                &mut session.con,
-                "v08_move_internal_md_after_resize",
-                old.bm_at(from) + done,
-                &mut piece[..known],
-            )?;
+            let source = old.bm_at(from) + start;
+            store.read(&mut session.con, TAG, source, &mut piece[..known])?;
         }
-        store.write(
-            &mut session.con,
-            "v08_move_internal_md_after_resize",
-            new.bm_at(to) + done,
-            &piece,
-        )?;
-        done += count;
+        store.write(&mut session.con, TAG, new.bm_at(to) + start, &piece)?;
+        left = start;
     }
     Ok(())
-}
-
-fn copy_log(
-    session: &mut Session<'_>,
-    store: &Store,
-    (old, from): (&Record, u64),
-    (new, to): (&Record, u64),
-) -> Result<(), Failure> {
-    let length = usize::try_from(old.al_sectors() * 512).unwrap_or(0);
-    let mut ring = PageBuffer::new(length);
-    let tag = "v08_move_internal_md_after_resize";
-    store.read(&mut session.con, tag, old.al_at(from), &mut ring)?;
-    store.write(&mut session.con, tag, new.al_at(to), &ring)
 }
 
 /// The old superblock now lies in the user's data; it must not be taken for meta-data again.
@@ -163,11 +155,6 @@ fn wipe_old(
     }
     store.permit(from, from + 4096);
     let zeros = [0; SUPERBLOCK_BYTES];
-    store.write_block(
-        &mut session.con,
-        "v08_move_internal_md_after_resize",
-        from,
-        &zeros,
-    )?;
+    store.write_block(&mut session.con, TAG, from, &zeros)?;
     store.flush()
 }

@@ -6,7 +6,7 @@ use drbd_types::{ByteCount, Minor};
 
 use super::args::Options;
 use super::console::{Answer, Console, FAILED_IO, FAILED_USE, Failure};
-use super::lkbd;
+use super::lkbd::{self, LastKnown};
 use super::store::{RangeCheck, Store, Writing};
 use super::table::{Command, Effect};
 use crate::device::{Caching, Claim, Kind, MetaDevice, OpenError, PageBuffer};
@@ -80,8 +80,8 @@ pub enum Found {
         record: Record,
         /// Byte position of its superblock.
         at: u64,
-        /// The size the device had.
-        size: ByteCount,
+        /// What was known about the device.
+        known: LastKnown,
     },
 }
 
@@ -225,29 +225,69 @@ impl Session<'_> {
             return Ok(Found::Nothing);
         };
         let size = known.size;
-        let place = superblock_byte(size, Placement::FlexInternal);
-        let Some(at) = u64::try_from(place)
-            .ok()
-            .filter(|&at| size != store.size() && at < store.size().0)
-        else {
+        if size == store.size() {
             return Ok(Found::Nothing);
-        };
-        let block = self.read_block(store, "v08_check_for_resize", at)?;
-        let Some(record) = self.judge(self.call.format, &block, size) else {
-            return Ok(Found::Nothing);
-        };
-        if known.uuid != 0 && known.uuid != record.device_uuid {
-            self.con.warn("Last known and found uuid differ!?");
-            // The genuine tool always shows 0 on the right.
-            self.con
-                .warn(format_args!("{:016X} != {:016X}", known.uuid, 0));
-            if !self.con.is_forced() {
-                self.con.warn("You may --force me to ignore that.");
-                return Ok(Found::Nothing);
-            }
-            self.con.warn("You --force'ed me to ignore that.");
         }
-        Ok(Found::LastKnown { record, at, size })
+        let place = superblock_byte(size, Placement::FlexInternal);
+        let inside = u64::try_from(place).ok().filter(|at| *at < store.size().0);
+        let record = match inside {
+            Some(at) => {
+                let block = self.read_block(store, "v08_check_for_resize", at)?;
+                self.judge(self.call.format, &block, size)
+            }
+            None => None,
+        };
+        self.tell_last_known(&known, place, record.is_some());
+        if inside.is_none() {
+            self.con.trace(1, "Device is too small now!");
+        }
+        match (record, inside) {
+            (Some(record), Some(at)) if self.believe(&known, &record) => {
+                Ok(Found::LastKnown { record, at, known })
+            }
+            _ => Ok(Found::Nothing),
+        }
+    }
+
+    /// The details that `-v` shows.
+    fn tell_last_known(&mut self, known: &LastKnown, place: i64, valid: bool) {
+        let minor = self.call.minor.map_or(u32::MAX, |m| m.0);
+        let path = self.call.path.display().to_string();
+        let elsewhere = match known.name.as_str() {
+            name if name.is_empty() || name == path => String::new(),
+            name => format!("on {name} "),
+        };
+        let verdict = if valid {
+            "and seems to still be valid."
+        } else {
+            "but I cannot find it now."
+        };
+        self.con.trace(
+            1,
+            format_args!(
+                "While checking for internal meta data for drbd{minor} on {path},\n\
+                 it appears that it may have been relocated.\n\
+                 It used to be {elsewhere}at byte offset {}, {verdict}",
+                place.cast_unsigned()
+            ),
+        );
+    }
+
+    /// Whether the block found is the one of this device.
+    fn believe(&mut self, known: &LastKnown, record: &Record) -> bool {
+        if known.uuid == 0 || known.uuid == record.device_uuid {
+            return true;
+        }
+        self.con.warn("Last known and found uuid differ!?");
+        // The genuine tool always shows 0 on the right.
+        self.con
+            .warn(format_args!("{:016X} != {:016X}", known.uuid, 0));
+        let forced = self.con.is_forced();
+        self.con.warn(match forced {
+            true => "You --force'ed me to ignore that.",
+            false => "You may --force me to ignore that.",
+        });
+        forced
     }
 
     /// Opens exclusively, with the retries and questions of the genuine tool.

@@ -3,7 +3,7 @@
 use super::args::{OptionId, Options};
 use super::console::{Console, FAILED_IO, FAILED_USE, Failure};
 use super::session::Session;
-use super::{al, create, dump, gi, misc, resize, restore};
+use super::{al, create, dump, export, gi, misc, resize, restore, verify};
 use crate::record::Format;
 use crate::record::validate::MAX_AL_BLOCKS;
 
@@ -216,6 +216,26 @@ pub const COMMANDS: &[Command] = &[
         help: "Change generation identifiers; fields as in get-gi, empty ones keep their value.",
         run: gi::set,
     },
+    Command {
+        name: "verify",
+        usage: "",
+        listing: New,
+        effect: Reads,
+        max_args: 0,
+        options: &[],
+        help: "Check superblock, activity log and bitmap against each other, and report in words.",
+        run: verify::run,
+    },
+    Command {
+        name: "export",
+        usage: "[--json]",
+        listing: New,
+        effect: Reads,
+        max_args: 0,
+        options: &[OptionId::Json],
+        help: "Print all meta-data as one JSON object; out-of-sync blocks as [first bit, bits].",
+        run: export::run,
+    },
 ];
 
 /// Looks a command up.
@@ -297,6 +317,3 @@ pub fn check_options(
 
 /// Exit status of a command line that names no command.
 pub const USAGE_STATUS: u8 = FAILED_USE;
-
-/// Keeps the marker for commands of our own in use until one of them is listed.
-const _: Listing = New;

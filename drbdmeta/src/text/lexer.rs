@@ -90,7 +90,7 @@ impl<R: BufRead> Lexer<R> {
     }
 
     /// The next word.
-    pub fn next(&mut self) -> io::Result<Token> {
+    pub fn token(&mut self) -> io::Result<Token> {
         loop {
             let Some(byte) = self.peek()? else {
                 return Ok(Token::End);
@@ -229,7 +229,7 @@ mod tests {
         let mut lexer = Lexer::new(text.as_bytes());
         let mut tokens = Vec::new();
         loop {
-            match lexer.next().unwrap() {
+            match lexer.token().unwrap() {
                 Token::End => return tokens,
                 token => tokens.push(token),
             }
@@ -285,7 +285,7 @@ mod tests {
         #[test]
         fn any_bytes_end(bytes in prop::collection::vec(any::<u8>(), 0..500)) {
             let mut lexer = Lexer::new(bytes.as_slice());
-            while lexer.next().unwrap() != Token::End {}
+            while lexer.token().unwrap() != Token::End {}
         }
     }
 }

@@ -290,7 +290,7 @@ impl<R: BufRead> Parser<R> {
     fn next(&mut self) -> Result<Token, DumpError> {
         match self.ahead.take() {
             Some(token) => Ok(token),
-            None => Ok(self.lexer.next()?),
+            None => Ok(self.lexer.token()?),
         }
     }
 

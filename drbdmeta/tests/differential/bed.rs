@@ -32,6 +32,34 @@ pub struct Outcome {
 pub struct Side {
     program: PathBuf,
     dir: tempfile::TempDir,
+    loop_device: Option<LoopDevice>,
+}
+
+/// A loop device over the disk of a side, detached at the end.
+struct LoopDevice(String);
+
+impl LoopDevice {
+    fn attach(disk: &Path, options: &[&str]) -> Self {
+        let output = Command::new("losetup")
+            .args(["--find", "--show", "--direct-io=off"])
+            .args(options)
+            .arg(disk)
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "this test needs a free loop device: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Self(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    }
+}
+
+impl Drop for LoopDevice {
+    fn drop(&mut self) {
+        // A device that stays attached disturbs nothing but the list of loop devices.
+        let _ = Command::new("losetup").args(["-d", &self.0]).status();
+    }
 }
 
 impl Side {
@@ -44,7 +72,16 @@ impl Side {
             .unwrap()
             .set_len(size)
             .unwrap();
-        Self { program, dir }
+        Self {
+            program,
+            dir,
+            loop_device: None,
+        }
+    }
+
+    /// The name of the loop device, if the disk is served by one.
+    pub fn device(&self) -> Option<&str> {
+        self.loop_device.as_ref().map(|l| l.0.as_str())
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -68,7 +105,10 @@ impl Side {
             .args(["-m", "--propagation", "private", "sh", "-c", script])
             .arg(self.dir.path())
             .arg(&self.program)
-            .args(words)
+            .args(words.iter().map(|word| match (*word, self.device()) {
+                ("DEV", Some(device)) => device,
+                (word, _) => word,
+            }))
             .env_remove("DRBD_STATE_DIR")
             .env("TZ", "Europe/Vienna")
             .stdout(Stdio::piped())
@@ -78,7 +118,13 @@ impl Side {
             None => command.stdin(Stdio::null()),
         };
         let output = command.output().unwrap();
-        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        let text = |bytes: Vec<u8>| {
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            match self.device() {
+                Some(device) => text.replace(device, "DEV"),
+                None => text,
+            }
+        };
         let outcome = Outcome {
             status: output.status.code(),
             stdout: text(output.stdout),
@@ -106,6 +152,16 @@ impl Pair {
             ours: Side::new(PathBuf::from(env!("CARGO_BIN_EXE_drbdmeta")), size),
             theirs: Side::new(oracle(), size),
         }
+    }
+
+    /// Two loop devices over empty disks: `DEV` in a command line stands for them.
+    pub fn on_loops(size: u64, options: &[&str]) -> Self {
+        let mut pair = Self::new(size);
+        for side in [&mut pair.ours, &mut pair.theirs] {
+            let disk = side.path("work/disk");
+            side.loop_device = Some(LoopDevice::attach(&disk, options));
+        }
+        pair
     }
 
     pub fn sides(&self) -> [&Side; 2] {
@@ -180,9 +236,13 @@ impl Pair {
             panic!("drbdmeta {context}: disks differ at byte {at} ({at:#x})");
         }
         for name in ["drbd-minor-0.lkbd", "drbd-minor--1.lkbd"] {
-            let [ours, theirs] = self
-                .sides()
-                .map(|side| fs::read_to_string(side.path("lib/drbd").join(name)).ok());
+            let [ours, theirs] = self.sides().map(|side| {
+                let text = fs::read_to_string(side.path("lib/drbd").join(name)).ok()?;
+                Some(match side.device() {
+                    Some(device) => text.replace(device, "DEV"),
+                    None => text,
+                })
+            });
             assert_eq!(ours, theirs, "drbdmeta {context}: {name}");
         }
     }

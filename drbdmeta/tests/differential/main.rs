@@ -3,6 +3,7 @@
 mod bed;
 mod existing;
 mod images;
+mod loops;
 mod restore;
 
 use bed::Pair;

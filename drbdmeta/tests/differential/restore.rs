@@ -246,6 +246,8 @@ fn files_about_the_last_known_place_are_treated_alike() {
         "67108864\t/dev/other\n",
         "67108864\t/dev/other\nuuid:\t0000000000000099\n",
         "33554432\tdisk\n",
+        "1000000000\tdisk\n",
+        "100\tdisk\n",
     ] {
         let disk = Attached::new(64 * MIB, Placement::FlexInternal, Striping::DEFAULT);
         for side in disk.pair.sides() {

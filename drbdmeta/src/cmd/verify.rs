@@ -1,0 +1,100 @@
+//! `verify` (new): do superblock, activity log and bitmap agree? In words, changing nothing.
+
+use drbd_types::ByteCount;
+
+use super::console::Failure;
+use super::session::{Found, Opened, Session};
+use super::store::Store;
+use crate::check::{BitmapCount, Report, Severity};
+use crate::device::PageBuffer;
+use crate::record::{Format, Record};
+
+/// Bitmap bytes read at once.
+const CHUNK: u64 = 4 << 20;
+
+/// A record with the device that it is on.
+pub struct Subject {
+    /// The device.
+    pub store: Store,
+    /// Byte position of the superblock.
+    pub at: u64,
+    /// The superblock.
+    pub record: Record,
+}
+
+impl Subject {
+    /// Opens the device; there must be meta-data at its place, or where it was last.
+    pub fn open(session: &mut Session<'_>) -> Result<Self, Failure> {
+        let Opened { store, at, found } = session.open()?;
+        let (record, at) = match found {
+            Found::Nothing => return Err(Failure::new(1, "No valid meta data found")),
+            Found::InPlace(record) => (record, at),
+            Found::LastKnown { record, at, .. } => {
+                session
+                    .con
+                    .warn("The device was resized: check-resize will move the meta data.");
+                (record, at)
+            }
+        };
+        if matches!(record.format, Format::V06 | Format::V09) {
+            let format = record.format;
+            return Err(Failure::new(
+                1,
+                format_args!("{format} meta data has no activity log and bitmap to look at here"),
+            ));
+        }
+        Ok(Self { store, at, record })
+    }
+
+    /// The bytes of the activity log.
+    pub fn log(&self, session: &mut Session<'_>) -> Result<PageBuffer, Failure> {
+        // Bounded to 32 MiB by the validation of the superblock.
+        let length = usize::try_from(self.record.al_sectors() * 512).unwrap_or(0);
+        let mut log = PageBuffer::new(length);
+        let at = self.record.al_at(self.at);
+        self.store.read(&mut session.con, "read_al", at, &mut log)?;
+        Ok(log)
+    }
+
+    /// Hands out the bitmap piece by piece, with the byte position of each in the bitmap.
+    pub fn each_piece(
+        &self,
+        session: &mut Session<'_>,
+        mut action: impl FnMut(&mut Session<'_>, ByteCount, &mut [u8]),
+    ) -> Result<(), Failure> {
+        let length = self.record.bitmap_bytes();
+        let start = self.record.bm_at(self.at);
+        let mut done = 0;
+        let mut piece = PageBuffer::new(length.min(CHUNK) as usize);
+        while done < length {
+            let count = (length - done).min(CHUNK);
+            let bytes = &mut piece[..count as usize];
+            let at = start.wrapping_add(done);
+            self.store.read(&mut session.con, "read_bm", at, bytes)?;
+            action(session, ByteCount(done), bytes);
+            done += count;
+        }
+        Ok(())
+    }
+}
+
+/// `verify`: exit status 1 when there is a problem.
+pub fn run(session: &mut Session<'_>) -> Result<u8, Failure> {
+    let subject = Subject::open(session)?;
+    let usable = subject
+        .record
+        .usable_sectors(session.call.placement, subject.at);
+    let mut report = Report::default();
+    report.superblock(&subject.record, usable);
+    let log = subject.log(session)?;
+    report.activity_log(&subject.record, &log);
+    let mut count = BitmapCount::default();
+    subject.each_piece(session, |_, at, piece| {
+        count.add(&subject.record, at, piece)
+    })?;
+    report.bitmap(&subject.record, count);
+    for finding in report.findings() {
+        session.con.say(finding);
+    }
+    Ok(u8::from(report.worst() == Severity::Problem))
+}
