@@ -156,10 +156,7 @@ impl<B: Payload> Resource<B> {
                 let outcome = self.change(v, mask, Check::Soft);
                 self.reply(ticket, Outcome::State(outcome));
             }
-            Admin::NewCurrentUuid { bitmap, .. } => {
-                let outcome = self.new_current_uuid(v, bitmap);
-                self.reply(ticket, outcome);
-            }
+            Admin::NewCurrentUuid { bitmap, .. } => self.new_current_uuid(ticket, v, bitmap),
             other => self.admin(ticket, other),
         }
     }
@@ -545,25 +542,26 @@ impl<B: Payload> Resource<B> {
         self.reply(ticket, Outcome::Done);
     }
 
-    fn new_current_uuid(&mut self, v: usize, bitmap: ClearBitmap) -> Outcome {
-        if self.volumes[v].disk.is_none() {
-            return Outcome::Refused(Refusal::NoDisk);
-        }
-        let state = self.state(v);
-        let just_created = self.volumes[v]
-            .disk
-            .as_ref()
-            .is_some_and(|d| d.uuids.current == drbd_types::uuid::JUST_CREATED);
-        let skip =
-            state.conn == ConnState::Connected && just_created && bitmap == ClearBitmap::Clear;
-        if skip {
+    fn new_current_uuid(&mut self, ticket: Ticket, v: usize, bitmap: ClearBitmap) {
+        let Some(disk) = self.volumes[v].disk.as_ref() else {
+            return self.reply(ticket, Outcome::Refused(Refusal::NoDisk));
+        };
+        let just_created = disk.uuids.current == drbd_types::uuid::JUST_CREATED;
+        let conn = self.state(v).conn;
+        if conn == ConnState::Connected && just_created && bitmap == ClearBitmap::Clear {
+            if !self.volumes[v].marks.contains(Mark::PEER_SETTLED) {
+                // A state packet from before would make the peer's disk Inconsistent again.
+                let volume = self.volumes[v].nr;
+                let again = Admin::NewCurrentUuid { volume, bitmap };
+                return self.wait(ticket, Waiting::Request(again));
+            }
             self.skip_initial_sync(v);
-        } else if state.conn == ConnState::StandAlone {
+        } else if conn == ConnState::StandAlone {
             self.rotate_to_new_generation(v, bitmap);
         } else {
-            return Outcome::Refused(Refusal::Connected);
+            return self.reply(ticket, Outcome::Refused(Refusal::Connected));
         }
-        Outcome::Done
+        self.reply(ticket, Outcome::Done);
     }
 
     pub(crate) fn info(text: &str) -> Vec<String> {

@@ -70,14 +70,6 @@ impl<B: Payload> Resource<B> {
         self.resume_job(change.job, result);
     }
 
-    /// The link is gone: a pending request is decided by the state as it is now.
-    pub(crate) fn abandon_cluster_change(&mut self) {
-        let Some(change) = self.conn.cluster.take() else {
-            return;
-        };
-        self.resume_job(change.job, StateOutcome::CwFailedByPeer);
-    }
-
     /// P_STATE_CHG_REQ: apply it as the peer sees it, without a further round trip.
     pub(crate) fn receive_state_request(
         &mut self,

@@ -58,7 +58,9 @@ impl<B: Payload> Resource<B> {
             let volume = &mut self.volumes[v];
             volume.seq = drbd_wire::SeqNum(0);
             volume.peer_uuids = None;
-            volume.marks.remove(Mark::HANDSHAKE_DONE);
+            volume
+                .marks
+                .remove(Mark::HANDSHAKE_DONE | Mark::PEER_SETTLED);
             self.send_sync_param(v);
             self.send_sizes(v, SizesFlags::empty());
             if self.volumes[v].state.disk >= DiskState::Negotiating {
@@ -352,7 +354,7 @@ impl<B: Payload> Resource<B> {
         };
         self.outbox.push(Effect::CloseLink { link: link.id });
         self.unsent.clear();
-        self.abandon_cluster_change();
+        let abandoned = self.conn.cluster.take();
         for v in 0..self.volumes.len() {
             self.abort_resync_io(v);
         }
@@ -367,6 +369,10 @@ impl<B: Payload> Resource<B> {
         }
         self.log_resource(Level::Info, "Connection closed");
         self.after_link(delay);
+        if let Some(change) = abandoned {
+            // What the peer cannot answer any more is decided by the state as it is now.
+            self.resume_job(change.job, StateOutcome::CwFailedByPeer);
+        }
     }
 
     fn after_link(&mut self, delay: LinkDelay) {

@@ -10,7 +10,7 @@ use crate::change::Check;
 use crate::effect::{HelperSubject, Level};
 use crate::handshake::{self, Abort, Demotion, Step, Verdict};
 use crate::input::{ConnectOnce, Payload};
-use crate::machine::{HelperPurpose, Resource};
+use crate::machine::{Dirty, HelperPurpose, Resource};
 use crate::receive::{Broken, Malformed};
 use crate::size::{self, SizeInputs};
 use crate::split_brain::Policies;
@@ -405,6 +405,11 @@ impl<B: Payload> Resource<B> {
             self.send_state(v);
         }
         self.volumes[v].marks |= Mark::HANDSHAKE_DONE;
+        if peer.conn >= ConnState::Connected && !self.volumes[v].marks.contains(Mark::PEER_SETTLED)
+        {
+            self.volumes[v].marks |= Mark::PEER_SETTLED;
+            self.state_changed = Dirty::Yes;
+        }
         self.conn.once.remove(ConnectOnce::DISCARD_MY_DATA);
         self.sync_superblock(v);
         Ok(())

@@ -43,6 +43,8 @@ bitflags::bitflags! {
         const GOING_DISKLESS = 1 << 9;
         /// The superblock in memory differs from the one on disk.
         const MD_DIRTY = 1 << 10;
+        /// The peer has reported its state after the handshake: nothing older is on its way.
+        const PEER_SETTLED = 1 << 11;
     }
 }
 

@@ -13,7 +13,7 @@ use drbd_core::input::{
 };
 use drbd_core::planted::Bug;
 use drbd_core::time::Duration;
-use drbd_types::{ConnState, DiskState, Role, Sector, SectorCount};
+use drbd_types::{ConnState, DiskState, Role, Sector, SectorCount, State};
 
 use crate::model::Model;
 use crate::net::Weather;
@@ -144,7 +144,7 @@ impl Life {
         self.world.start(0);
         self.world.start(1);
         self.wait(60, "first connection", |w| {
-            both(w, |conn, _| conn == ConnState::Connected)
+            both(w, |state| state.conn == ConnState::Connected)
         })?;
         if self.spots.len() == 100 || self.random.chance(600) {
             self.world.admin(
@@ -182,13 +182,26 @@ impl Life {
             }
             self.reconnect(node);
         }
-        self.wait(600, "both UpToDate at the end", up_to_date)?;
+        self.come_together()?;
         self.wait(120, "all requests completed", |w| w.completions.is_empty())?;
         if !self.open.is_empty() {
             self.wait_for_requests()?;
         }
         self.pass(Duration::from_secs(5))?;
         self.compare()
+    }
+
+    /// Whoever is StandAlone, by a disconnect that took its time, is connected again.
+    fn come_together(&mut self) -> Result<(), Failure> {
+        for _ in 0..600 {
+            if up_to_date(&self.world) {
+                return Ok(());
+            }
+            self.reconnect(0);
+            self.reconnect(1);
+            self.pass(Duration::from_secs(1))?;
+        }
+        self.wait(1, "both UpToDate at the end", up_to_date)
     }
 
     fn wait_for_requests(&mut self) -> Result<(), Failure> {
@@ -563,16 +576,14 @@ fn usable(world: &World) -> Option<usize> {
     primary(world).filter(|&node| world.nodes[node].access == Access::ReadWrite)
 }
 
-fn both(world: &World, test: impl Fn(ConnState, DiskState) -> bool) -> bool {
-    (0..2).all(|node| {
-        world
-            .status(node)
-            .is_some_and(|status| test(status.state.conn, status.state.disk))
-    })
+fn both(world: &World, test: impl Fn(&State) -> bool) -> bool {
+    (0..2).all(|node| world.status(node).is_some_and(|status| test(&status.state)))
 }
 
 fn up_to_date(world: &World) -> bool {
-    both(world, |conn, disk| {
-        conn == ConnState::Connected && disk == DiskState::UpToDate
+    both(world, |state| {
+        state.conn == ConnState::Connected
+            && state.disk == DiskState::UpToDate
+            && state.pdsk == DiskState::UpToDate
     })
 }

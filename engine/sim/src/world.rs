@@ -65,7 +65,7 @@ enum Event {
     },
     Closed {
         to: usize,
-        pair: u64,
+        link: LinkId,
         socket: Socket,
     },
     DiskDone {
@@ -227,11 +227,21 @@ impl World {
         self.nodes[node].core.is_some()
     }
 
-    /// Both sockets are reset.
+    /// Both sockets are reset; both nodes notice at once.
     pub fn reset_connection(&mut self) {
         self.tell(0, "--- connection reset");
         for node in 0..2 {
-            self.drop_sockets(node);
+            if let Some(link) = self.net.sides[node].up.take() {
+                let socket = Socket::Data;
+                self.at(
+                    self.now,
+                    Event::Closed {
+                        to: node,
+                        link,
+                        socket,
+                    },
+                );
+            }
         }
     }
 
@@ -245,15 +255,15 @@ impl World {
     /// The other side of this node's sockets learns that they are closed.
     fn drop_sockets(&mut self, node: usize) {
         let other = 1 - node;
-        if self.net.sides[node].up.take().is_some() && self.net.sides[other].up.is_some() {
-            let pair = self.net.pair;
+        self.net.sides[node].up = None;
+        if let Some(link) = self.net.sides[other].up {
             for socket in [Socket::Data, Socket::Meta] {
                 let at = self.delivery_time(other, socket);
                 self.at(
                     at,
                     Event::Closed {
                         to: other,
-                        pair,
+                        link,
                         socket,
                     },
                 );
@@ -369,23 +379,21 @@ impl World {
                 packet,
                 payload,
             } => self.deliver(to, pair, socket, packet, payload),
-            Event::Closed { to, pair, socket } => {
-                if let Some(link) = self.link_of(to, pair) {
-                    let cause = if socket == Socket::Data {
-                        ConnState::BrokenPipe
-                    } else {
-                        ConnState::NetworkFailure
-                    };
-                    self.input(
-                        to,
-                        Input::LinkLost {
-                            link,
-                            socket,
-                            cause,
-                            message: String::new(),
-                        },
-                    );
-                }
+            Event::Closed { to, link, socket } => {
+                let cause = match socket {
+                    Socket::Data => ConnState::BrokenPipe,
+                    Socket::Meta => ConnState::NetworkFailure,
+                };
+                let message = String::new();
+                self.input(
+                    to,
+                    Input::LinkLost {
+                        link,
+                        socket,
+                        cause,
+                        message,
+                    },
+                );
             }
             Event::DiskDone { node, life, op } if self.nodes[node].life == life => {
                 let Some(io) = self.nodes[node].data_io.remove(&op) else {
