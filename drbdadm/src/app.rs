@@ -54,8 +54,8 @@ fn start(program: &str, arguments: &[String]) -> Result<i32, End> {
             print(&usage::version());
             return Ok(0);
         }
-        Outcome::Usage(reason) => {
-            print(&format!("{}\n{reason}\n", usage::help(None)));
+        Outcome::Usage { command, reason } => {
+            print(&format!("{}\n{reason}\n", usage::help(command)));
             return Ok(1);
         }
         Outcome::Refuse(text) => {

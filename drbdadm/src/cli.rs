@@ -52,7 +52,12 @@ pub enum Outcome {
     /// Print the versions.
     Version,
     /// Print help and the reason on stdout, and fail.
-    Usage(&'static str),
+    Usage {
+        /// Of this command, or in general.
+        command: Option<&'static str>,
+        /// Why.
+        reason: &'static str,
+    },
     /// Print this on stderr, and end with status 1.
     Refuse(String),
 }
@@ -344,7 +349,10 @@ impl Reader<'_> {
                 Some(word) => {
                     Outcome::Refuse(format!("{}: Unknown command '{}'", self.program, word.text))
                 }
-                None => Outcome::Usage("No command specified"),
+                None => Outcome::Usage {
+                    command: None,
+                    reason: "No command specified",
+                },
             };
         };
         if self.wants_help {
@@ -365,7 +373,10 @@ impl Reader<'_> {
         self.invocation.backend = words.collect();
         if self.invocation.names.is_empty() && command.takes_resources() {
             if !command.defaults_to_all() {
-                return Outcome::Usage("No resource names specified");
+                return Outcome::Usage {
+                    command: Some(command.name),
+                    reason: "No resource names specified",
+                };
             }
             self.invocation.names.push("all".to_owned());
         }
@@ -451,6 +462,12 @@ mod tests {
             run("syncer r0"),
             Outcome::Refuse("drbdadm: Unknown command 'syncer'".to_owned())
         );
-        assert_eq!(run("up"), Outcome::Usage("No resource names specified"));
+        assert_eq!(
+            run("up"),
+            Outcome::Usage {
+                command: Some("up"),
+                reason: "No resource names specified"
+            }
+        );
     }
 }

@@ -130,7 +130,8 @@ pub enum PeerNeed {
     Required,
 }
 
-/// Determines the peer's host section (spec 10 section 5.5).
+/// Determines the peer's host section (spec 10 section 5.5). Genuine: what goes wrong here never
+/// stops the command; it runs without a peer.
 pub fn find_peer(
     resource: &mut Resource,
     context: Context<'_>,
@@ -141,7 +142,7 @@ pub fn find_peer(
     let prefix = prefix(resource);
     let others = || (0..resource.hosts.len()).filter(|h| *h != me);
     if resource.hosts.len() == 2 {
-        if let (Some(peer), true, PeerNeed::Required) = (context.peer, context.dry_run > 1, need) {
+        if let (Some(peer), true) = (context.peer, context.dry_run > 1) {
             findings.messages.push(format!(
                 "{prefix}:\n\tIgnoring --peer '{peer}': there are only two host sections."
             ));
@@ -151,7 +152,7 @@ pub fn find_peer(
     }
     if resource.hosts.len() < 2 {
         if need == PeerNeed::Required {
-            findings.error(format!(
+            findings.messages.push(format!(
                 "{prefix}:\n\tMissing section 'on <PEER> {{ ... }}'."
             ));
         }
@@ -159,7 +160,7 @@ pub fn find_peer(
     }
     let Some(wanted) = context.peer else {
         if need == PeerNeed::Required {
-            findings.error(format!(
+            findings.messages.push(format!(
                 "{prefix}:\n\tThere are multiple host sections for the peer node.\n\t\
                  Use the --peer option to select which peer section to use."
             ));
@@ -167,7 +168,7 @@ pub fn find_peer(
         return;
     };
     if is_named(&resource.hosts[me], wanted) {
-        findings.error(format!(
+        findings.messages.push(format!(
             "{prefix}\n\tInvoked with --peer '{wanted}', but that matches myself!"
         ));
         return;
@@ -175,10 +176,10 @@ pub fn find_peer(
     let mut matching = others().filter(|h| is_named(&resource.hosts[*h], wanted));
     match (matching.next(), matching.next()) {
         (Some(one), None) => resource.peer = Some(one),
-        (Some(_), Some(_)) => findings.error(format!(
+        (Some(_), Some(_)) => findings.messages.push(format!(
             "{prefix}:\n\tInvoked with --peer '{wanted}', but that matches multiple times!"
         )),
-        (None, _) => findings.error(format!(
+        (None, _) => findings.messages.push(format!(
             "{prefix}:\n\tNo host ('on' or 'floating') section matches --peer '{wanted}'"
         )),
     }

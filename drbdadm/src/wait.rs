@@ -31,13 +31,13 @@ pub fn wait_con_int(config: &Config, stacked: bool, runner: &Runner, dry_run: bo
         here.filter(|r| r.is_stacked() == stacked)
     };
     let calls: Vec<(&str, Call)> = resources().flat_map(calls_of).collect();
+    let console = Console::open();
     if dry_run {
         for (resource, call) in &calls {
             runner.announce(resource, call);
         }
         return;
     }
-    let console = Console::open();
     let spawned = calls
         .iter()
         .filter_map(|(resource, call)| Waiting::start(runner, resource, call));

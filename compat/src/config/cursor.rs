@@ -62,7 +62,7 @@ impl<'a> Parser<'a> {
         }
         if op == b';' && self.is_tolerant() && token.line > before {
             // 0.7 only complained about a missing semicolon at the end of a line.
-            self.session.saw_07();
+            self.session.evidence.lenient = true;
             let text = format!("{}:{before}: missing ';'", self.shown);
             self.session.warn(text);
             return Ok(());

@@ -15,6 +15,7 @@ mod bind;
 mod cursor;
 mod devices;
 mod diagnostic;
+mod dialect07;
 mod files;
 mod glob;
 mod lexer;
@@ -33,7 +34,7 @@ pub use node::{Identity, LocalAddresses, Node};
 pub use parser::check_name;
 
 use files::File;
-use session::{Mode, Session, Uniqueness};
+use session::{Evidence, Mode, Session, Uniqueness};
 
 /// Where a configuration comes from.
 #[derive(Clone, Copy, Debug)]
@@ -66,16 +67,16 @@ pub fn load(input: Input<'_>, on_top: Option<&str>, node: &Node) -> io::Result<L
     let main = open(input)?;
     let extra = on_top.map(|name| open(Input::Path(name))).transpose()?;
     let strict = attempt(Mode::Strict, &main, extra.as_ref(), node);
-    if strict.end.is_ok() {
-        return Ok(strict);
+    if strict.loaded.end.is_ok() {
+        return Ok(strict.loaded);
     }
     let tolerant = attempt(Mode::Tolerant, &main, extra.as_ref(), node);
-    let is_old = tolerant.config.dialect == Dialect::V07;
-    Ok(if tolerant.end.is_ok() || is_old {
-        tolerant
-    } else {
-        strict
-    })
+    let is_older = tolerant.evidence.older_8 && !tolerant.evidence.lenient;
+    let accepted = match tolerant.loaded.config.dialect {
+        Dialect::V07 => true,
+        Dialect::V8 => is_older && tolerant.loaded.end.is_ok(),
+    };
+    Ok(if accepted { tolerant } else { strict }.loaded)
 }
 
 /// Reads the output of `drbdsetup show RES`; `None` if it does not describe a resource.
@@ -109,18 +110,26 @@ fn open(input: Input<'_>) -> io::Result<File> {
     })
 }
 
-fn attempt(mode: Mode, main: &File, extra: Option<&File>, node: &Node) -> Loaded {
+/// One reading, and what it had to tolerate.
+struct Attempt {
+    loaded: Loaded,
+    evidence: Evidence,
+}
+
+fn attempt(mode: Mode, main: &File, extra: Option<&File>, node: &Node) -> Attempt {
     let mut session = Session::new(mode, Uniqueness::Checked);
     session.config.file = main.file.to_string();
     let end = run(&mut session, main, extra, node);
-    Loaded {
+    let evidence = session.evidence;
+    let loaded = Loaded {
         end,
         invalid: session.invalid,
         config: std::mem::take(&mut session.config),
         diagnostics: std::mem::take(&mut session.diagnostics),
         sources: std::mem::take(&mut session.sources),
         first_uses: session.into_names(),
-    }
+    };
+    Attempt { loaded, evidence }
 }
 
 fn run(session: &mut Session, main: &File, extra: Option<&File>, node: &Node) -> Result<(), Abort> {
@@ -136,5 +145,9 @@ fn run(session: &mut Session, main: &File, extra: Option<&File>, node: &Node) ->
     if session.invalid {
         return Err(Abort::INVALID);
     }
-    bind::bind(session, node)
+    bind::bind(session, node)?;
+    if session.config.dialect == Dialect::V07 {
+        dialect07::adapt(&mut session.config);
+    }
+    Ok(())
 }

@@ -38,6 +38,15 @@ pub(super) enum Table {
     Resource,
 }
 
+/// What tolerance was used for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Evidence {
+    /// Words that only 8.0 to 8.3 took.
+    pub older_8: bool,
+    /// Liberties that are only granted to 0.7: by themselves they prove nothing.
+    pub lenient: bool,
+}
+
 pub(super) struct Session {
     pub mode: Mode,
     pub uniqueness: Uniqueness,
@@ -52,6 +61,8 @@ pub(super) struct Session {
     pub last_line: u32,
     /// Name of the last file.
     pub last_shown: Arc<str>,
+    /// What showed that an older series is spoken.
+    pub evidence: Evidence,
     /// Rank of the next option.
     pub rank: u32,
     whole: HashMap<String, First>,
@@ -74,6 +85,7 @@ impl Session {
             sources: Vec::new(),
             seen: HashSet::new(),
             last_line: 1,
+            evidence: Evidence::default(),
             last_shown: Arc::from(""),
             rank: 0,
             whole: HashMap::new(),

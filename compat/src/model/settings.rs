@@ -7,6 +7,8 @@ use drbd_options::{OptionRow, Section};
 pub struct Setting {
     /// The option.
     pub row: &'static OptionRow,
+    /// The word that is shown: the option's modern name, almost always.
+    pub name: &'static str,
     /// The value as written; boolean options always have one.
     pub value: Option<String>,
     /// Rank among all options of the files: older eras print some lists differently split.
@@ -14,9 +16,9 @@ pub struct Setting {
 }
 
 impl Setting {
-    /// The option's modern name.
+    /// The name that is shown.
     pub fn name(&self) -> &'static str {
-        self.row.name
+        self.name
     }
 
     /// The value, or nothing.
@@ -116,9 +118,10 @@ mod tests {
     use super::*;
     use drbd_options::find;
 
-    fn settings(names: &[&str]) -> Settings {
-        let setting = |name: &&str| Setting {
+    fn settings(names: &[&'static str]) -> Settings {
+        let setting = |name: &&'static str| Setting {
             row: find(Section::Disk, name).expect("a disk option").row,
+            name,
             value: Some("x".to_owned()),
             rank: 0,
         };

@@ -269,7 +269,15 @@ impl Parser<'_> {
         if host.lower().is_some() {
             return;
         }
+        let mut last = None;
         for volume in &host.volumes {
+            if last.replace(volume.number) >= Some(volume.number) {
+                let text = format!(
+                    "internal error: in {}: unsorted volumes list",
+                    self.resource
+                );
+                self.session.warn(text);
+            }
             if volume.minor.is_none() && volume.device.is_none() {
                 missing(self, "device");
             }

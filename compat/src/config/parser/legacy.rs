@@ -48,7 +48,8 @@ impl Parser<'_> {
         self.expect_op(b';')?;
         if let Some(found) = find(Section::Handlers, "pri-on-incon-degr") {
             let sections = &mut resource.sections;
-            self.set(Section::Handlers, found.row, Some(command), sections);
+            let row = found.row;
+            self.set(Section::Handlers, row, row.name, Some(command), sections);
         }
         Ok(true)
     }
@@ -80,6 +81,7 @@ impl Parser<'_> {
         self.session.rank = rank.saturating_add(1);
         into.legacy.push(crate::model::Setting {
             row: found.row,
+            name: found.row.name,
             value: Some(value.text()),
             rank,
         });

@@ -118,6 +118,7 @@ impl Parser<'_> {
         let row = found.row;
         if row.section == Section::Syncer {
             // Read and dropped by every program that knows them.
+            self.session.evidence.older_8 |= section == Section::Syncer;
             self.value()?;
             return self.expect_end();
         }
@@ -134,7 +135,12 @@ impl Parser<'_> {
             Section::Syncer => row.section,
             other => other,
         };
-        self.set(target, row, value, into);
+        let name = match section {
+            // Genuine: the proxy takes the words of the syncer, and keeps them.
+            Section::Proxy => spelling_of(row, token.raw),
+            _ => row.name,
+        };
+        self.set(target, row, name, value, into);
         Ok(())
     }
 
@@ -152,13 +158,19 @@ impl Parser<'_> {
         &mut self,
         section: Section,
         row: &'static OptionRow,
+        name: &'static str,
         value: Option<String>,
         into: &mut Sections,
     ) {
         let rank = self.session.rank;
         self.session.rank = rank.saturating_add(1);
         if let Some(list) = into.list_mut(section) {
-            list.push(Setting { row, value, rank });
+            list.push(Setting {
+                row,
+                name,
+                value,
+                rank,
+            });
         }
     }
 
@@ -237,6 +249,7 @@ impl Parser<'_> {
     /// The `;` of an option; the output of older drbdsetup puts `_is_default` before it.
     fn expect_end(&mut self) -> Result<(), Abort> {
         if self.is_tolerant() && self.peek().raw == "_is_default" {
+            self.session.evidence.older_8 = true;
             self.next();
         }
         self.expect_op(b';')
@@ -271,4 +284,10 @@ impl Parser<'_> {
             }
         }
     }
+}
+
+/// The spelling of an option that was read.
+fn spelling_of(row: &'static OptionRow, word: &str) -> &'static str {
+    let older = row.older.iter().find(|s| s.name == word);
+    older.map_or(row.name, |s| s.name)
 }

@@ -103,7 +103,14 @@ impl Parser<'_> {
         let value = self.protocol(&value);
         self.expect_op(b';')?;
         if let Some(found) = find(Section::Net, "protocol") {
-            self.set(Section::Net, found.row, Some(value), &mut resource.sections);
+            let row = found.row;
+            self.set(
+                Section::Net,
+                row,
+                row.name,
+                Some(value),
+                &mut resource.sections,
+            );
         }
         Ok(())
     }

@@ -141,6 +141,7 @@ impl Parser<'_> {
         if self.is_tolerant() {
             // 0.7 took any text up to the brace.
             while !token.is_op(b'{') && token.kind != TokenKind::Eof {
+                self.session.evidence.lenient = true;
                 token = self.next();
             }
         }
@@ -167,7 +168,7 @@ impl Parser<'_> {
 
     /// `skip` inside a resource, which only 0.7 allowed.
     pub(super) fn legacy_skip(&mut self, line: u32) -> Result<(), Abort> {
-        self.session.saw_07();
+        self.session.evidence.lenient = true;
         self.skip(line)
     }
 }
