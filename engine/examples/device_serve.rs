@@ -13,8 +13,8 @@ use drbd_types::units::SECTOR_BYTES;
 use drbd_types::{ByteCount, Minor, SectorCount};
 use engine::buffer::{Buffer, Pool};
 use engine::device::{
-    Access, Choice, DevicePaths, Discard, Frontend, Geometry, Operation, Request, RequestSink,
-    guard,
+    Access, Choice, DevicePaths, Discard, Features, Frontend, Geometry, Operation, Request,
+    RequestSink, guard,
 };
 use rustix::io::Errno;
 
@@ -95,7 +95,10 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
         eprintln!("{warning}");
     }
     let geometry = Geometry {
-        discard: Discard::Supported { largest: 4 << 20 },
+        features: Features {
+            discard: Discard::Supported { largest: 4 << 20 },
+            ..Features::default()
+        },
         ..Geometry::new(SectorCount(arguments.mebibytes << 11))
     };
     let pool = Pool::new(ByteCount(128 << 20));

@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 
 use device_common::{Device, attempt, mebibytes, require_root, run};
 use drbd_types::VolumeNr;
-use engine::device::{Access, Choice, DevicePaths, Discard, Geometry};
+use engine::device::{Access, Choice, DevicePaths, Discard, Features, Geometry};
 use rustix::io::Errno;
 
 fn start(minor: u32, geometry: Geometry, directory: &Path) -> Device {
@@ -210,7 +210,10 @@ fn a_new_size_reaches_the_block_layer_open_or_closed() {
 fn discards_and_zeroing_arrive_as_zeroing_in_pieces_of_the_size_agreed() {
     let directory = tempfile::tempdir().unwrap();
     let geometry = Geometry {
-        discard: Discard::Supported { largest: 4 << 20 },
+        features: Features {
+            discard: Discard::Supported { largest: 4 << 20 },
+            ..Features::default()
+        },
         ..Geometry::new(mebibytes(16))
     };
     let device = opened(906, geometry, directory.path());
@@ -301,5 +304,8 @@ fn after_a_crash_under_a_mounted_file_system_the_next_engine_starts_clean() {
     let left = loops();
     assert!(!left.contains("/drbd908"), "{left}");
     let mounts = fs::read_to_string("/proc/mounts").unwrap();
-    assert!(!mounts.contains("fuse.drbd"), "{mounts}");
+    assert!(
+        !mounts.contains(directory.path().to_str().unwrap()),
+        "{mounts}"
+    );
 }

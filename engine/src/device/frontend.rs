@@ -60,6 +60,13 @@ pub enum Discard {
 pub struct Geometry {
     /// Usable size.
     pub size: SectorCount,
+    /// What else it can do.
+    pub features: Features,
+}
+
+/// What depends on the backing disks and the peer; the default is what every disk can do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Features {
     /// Addressing unit.
     pub block: LogicalBlock,
     /// Discards and write-zeroes.
@@ -80,6 +87,9 @@ pub struct DevicePaths {
 /// Why a front end could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum DeviceError {
+    /// The kernel's own DRBD serves this minor.
+    #[error("minor {0} is served by the kernel's drbd module")]
+    KernelDevice(Minor),
     /// The kernel does not have it.
     #[error("this kernel cannot serve block devices through {0} (needed: {need})", need = .0.need())]
     Unavailable(Choice),
@@ -154,8 +164,7 @@ impl Geometry {
     pub fn new(size: SectorCount) -> Self {
         Self {
             size,
-            block: LogicalBlock::default(),
-            discard: Discard::default(),
+            features: Features::default(),
         }
     }
 
@@ -213,6 +222,10 @@ pub fn start(
     pool: Pool,
     sink: Arc<dyn RequestSink>,
 ) -> Result<Box<dyn Frontend>, DeviceError> {
+    // Its node has the same name as ours.
+    if Path::new(&format!("/sys/block/drbd{minor}")).exists() {
+        return Err(DeviceError::KernelDevice(minor));
+    }
     let fuse = ["/dev/fuse", "/dev/loop-control"]
         .iter()
         .all(|p| Path::new(p).exists());

@@ -5,8 +5,8 @@
 //! it. The data of a write is copied once, out of the FUSE read buffer into a pool buffer.
 
 use std::ffi::{OsStr, OsString};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
 use drbd_types::units::SECTOR_BYTES;
@@ -19,7 +19,10 @@ use fuser::{
 use rustix::io::Errno;
 
 use super::pending::Pending;
-use super::{Discard, Fua, Geometry, Operation, Request, RequestId, RequestSink, Unmap};
+use super::{
+    Discard, Features, Fua, Geometry, LogicalBlock, Operation, Request, RequestId, RequestSink,
+    Unmap,
+};
 use crate::buffer::{Buffer, MAX_LENGTH, Pool};
 
 /// The inode of the one file.
@@ -36,8 +39,7 @@ pub struct Served {
     minor: Minor,
     name: OsString,
     size: AtomicU64,
-    block: u64,
-    discard: Discard,
+    features: Mutex<Features>,
     pool: Pool,
     sink: Arc<dyn RequestSink>,
     waiting: Pending<Waiting>,
@@ -78,8 +80,7 @@ impl Served {
             minor,
             name: name.into(),
             size: AtomicU64::new(geometry.bytes().0),
-            block: u64::from(geometry.block.bytes()),
-            discard: geometry.discard,
+            features: Mutex::new(geometry.features),
             pool,
             sink,
             waiting: Pending::default(),
@@ -98,6 +99,20 @@ impl Served {
     /// Changes the size that the next `getattr` answers.
     pub fn set_size(&self, bytes: u64) {
         self.size.store(bytes, Ordering::Release);
+    }
+
+    /// What the device does from its next opening on.
+    pub fn set_features(&self, features: Features) {
+        *self.features.lock().unwrap_or_else(PoisonError::into_inner) = features;
+    }
+
+    /// The addressing unit for the loop device.
+    pub fn block(&self) -> LogicalBlock {
+        self.features().block
+    }
+
+    fn features(&self) -> Features {
+        *self.features.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Forgets that anything was written: the device is about to be opened.
@@ -130,10 +145,11 @@ impl Served {
         );
     }
 
-    /// Whether the range consists of blocks of the device.
+    /// Whether the range consists of sectors of the device; the loop device sees to its blocks.
     fn check(&self, offset: u64, length: u64) -> Result<(), Errno> {
         let end = offset.checked_add(length).ok_or(Errno::INVAL)?;
-        if !offset.is_multiple_of(self.block) || !length.is_multiple_of(self.block) || length == 0 {
+        let aligned = offset.is_multiple_of(SECTOR_BYTES) && length.is_multiple_of(SECTOR_BYTES);
+        if !aligned || length == 0 {
             return Err(Errno::INVAL);
         }
         if end > self.size.load(Ordering::Acquire) {
@@ -161,7 +177,7 @@ impl Served {
     /// What a `fallocate` of the loop driver means. It sends discards as it sends zeroing that may
     /// unmap: as a hole, which reads as zeroes afterwards. So a hole is never a mere discard.
     fn zeroing(&self, mode: i32) -> Result<(Unmap, u64), Errno> {
-        let Discard::Supported { largest } = self.discard else {
+        let Discard::Supported { largest } = self.features().discard else {
             return Err(Errno::OPNOTSUPP);
         };
         let unmap = match mode & !libc::FALLOC_FL_KEEP_SIZE {
@@ -169,8 +185,8 @@ impl Served {
             libc::FALLOC_FL_ZERO_RANGE => Unmap::Forbidden,
             _ => return Err(Errno::OPNOTSUPP),
         };
-        let largest = u64::from(largest) / self.block * self.block;
-        Ok((unmap, largest.max(self.block)))
+        let largest = u64::from(largest) / 4096 * 4096;
+        Ok((unmap, largest.max(4096)))
     }
 
     fn attributes(&self, inode: INodeNo) -> Option<FileAttr> {

@@ -10,7 +10,7 @@ use std::ffi::CString;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use drbd_types::{Minor, SectorCount};
@@ -21,9 +21,9 @@ use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
 use super::fuse_fs::{FileSystem, Served};
 use super::loopdev::{self, Detached, Label};
-use super::names;
+use super::names::Names;
 use super::{
-    Access, DeviceError, DeviceNumber, DevicePaths, Frontend, Geometry, LogicalBlock, RequestId,
+    Access, DeviceError, DeviceNumber, DevicePaths, Features, Frontend, Geometry, RequestId,
     RequestSink, holders,
 };
 use crate::buffer::{Buffer, Pool};
@@ -32,9 +32,7 @@ use crate::buffer::{Buffer, Pool};
 const THREADS: usize = 4;
 
 struct FuseLoop {
-    minor: Minor,
-    block: LogicalBlock,
-    paths: DevicePaths,
+    names: Names,
     label: Label,
     served: Arc<Served>,
     state: Mutex<State>,
@@ -63,37 +61,32 @@ pub fn start(
 ) -> Result<Box<dyn Frontend>, DeviceError> {
     let name = format!("drbd{minor}");
     let label = Label::new(&format!("{name}@{}", paths.run_dir.display()));
-    let open = |number| names::open_by_number(&paths, minor, number, OFlags::RDWR);
-    clear_remains(label, &name, open)
-        .map_err(|e| DeviceError::setup("clear stale loop devices", e))?;
+    let names = Names::publish(minor, &paths)
+        .map_err(|e| DeviceError::setup(paths.node(minor).display().to_string(), e))?;
     let served = Arc::new(Served::new(minor, name.clone(), geometry, pool, sink));
     let directory = paths.run_dir.join("fuse").join(minor.to_string());
-    let mounted = serve(&directory, &name, Arc::clone(&served))
-        .map_err(|e| DeviceError::setup(format!("serve {}", directory.display()), e))?;
-    let frontend = FuseLoop {
-        minor,
-        block: geometry.block,
-        paths,
+    let mounted = clear_remains(label, &name, &names)
+        .and_then(|()| serve(&directory, &name, Arc::clone(&served)))
+        .map_err(|e| {
+            // The first error is the one to report.
+            let _ = names.withdraw();
+            DeviceError::setup(format!("serve {}", directory.display()), e)
+        })?;
+    Ok(Box::new(FuseLoop {
+        names,
         label,
         served,
         state: Mutex::new(State {
             attached: None,
             mounted: Some(mounted),
         }),
-    };
-    frontend
-        .publish()
-        .map_err(|e| DeviceError::setup(frontend.paths.node(minor).display().to_string(), e))?;
-    Ok(Box::new(frontend))
+    }))
 }
 
 /// Takes away loop devices that an engine on the same run directory left behind when it crashed.
 /// Those still in use (a mounted file system, which gets `EIO`) go when they are released.
-fn clear_remains(
-    label: Label,
-    file_name: &str,
-    open: impl Fn(DeviceNumber) -> io::Result<File>,
-) -> io::Result<()> {
+fn clear_remains(label: Label, file_name: &str, names: &Names) -> io::Result<()> {
+    let open = |number| names.open(number, OFlags::RDWR);
     for device in loopdev::find(label, file_name, open)? {
         loopdev::detach_when_unused(device.as_fd())?;
     }
@@ -140,26 +133,16 @@ impl FuseLoop {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes the closed node, unless what stands there is a device in use of an earlier engine.
-    fn publish(&self) -> io::Result<()> {
-        names::publish_node(&self.paths, self.minor, DeviceNumber::closed(self.minor))?;
-        names::publish_links(&self.paths, self.minor)
-    }
-
-    fn open_loop(&self, number: DeviceNumber, flags: OFlags) -> io::Result<File> {
-        names::open_by_number(&self.paths, self.minor, number, flags)
-    }
-
     fn attach(&self, mounted: &Mounted, access: Access) -> io::Result<DeviceNumber> {
         self.served.set_clean();
         let backing = reopen(&mounted.file)?;
         let (number, device) =
-            loopdev::attach(backing.as_fd(), self.label, self.block, |number| {
-                self.open_loop(number, OFlags::RDWR)
+            loopdev::attach(backing.as_fd(), self.label, self.served.block(), |number| {
+                self.names.open(number, OFlags::RDWR)
             })?;
         let finish = || {
             loopdev::set_access(device.as_fd(), access)?;
-            names::publish_node(&self.paths, self.minor, number)
+            self.names.set_number(number)
         };
         finish().inspect_err(|_| {
             // The first error is the one to report.
@@ -175,13 +158,13 @@ impl FuseLoop {
         };
         // The exclusive open finds whoever claims the device and keeps new claims away; the kernel
         // then counts the plain openers.
-        let device = self.open_loop(number, OFlags::RDONLY | OFlags::EXCL)?;
+        let device = self.names.open(number, OFlags::RDONLY | OFlags::EXCL)?;
         if loopdev::detach(device.as_fd())? == Detached::HeldOpen {
             return Err(Errno::BUSY.into());
         }
         state.attached = None;
         drop(device);
-        names::publish_node(&self.paths, self.minor, DeviceNumber::closed(self.minor))
+        self.names.set_closed()
     }
 }
 
@@ -196,7 +179,7 @@ impl Frontend for FuseLoop {
             return Err(Errno::NODEV.into());
         };
         if let Some(number) = state.attached {
-            let device = self.open_loop(number, OFlags::RDONLY)?;
+            let device = self.names.open(number, OFlags::RDONLY)?;
             return loopdev::set_access(device.as_fd(), access);
         }
         state.attached = Some(self.attach(mounted, access)?);
@@ -212,7 +195,7 @@ impl Frontend for FuseLoop {
         let Some(number) = state.attached else {
             return Ok(false);
         };
-        let exclusive = || self.open_loop(number, OFlags::RDONLY | OFlags::EXCL);
+        let exclusive = || self.names.open(number, OFlags::RDONLY | OFlags::EXCL);
         Ok(holders::find(number, exclusive)?.is_some())
     }
 
@@ -227,10 +210,18 @@ impl Frontend for FuseLoop {
         let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_FORCE_SYNC;
         rustix::fs::statx(&mounted.file, c"", flags, StatxFlags::SIZE)?;
         if let Some(number) = state.attached {
-            let device = self.open_loop(number, OFlags::RDWR)?;
+            let device = self.names.open(number, OFlags::RDWR)?;
             loopdev::update_size(device.as_fd())?;
         }
         Ok(())
+    }
+
+    fn set_features(&self, features: Features) {
+        self.served.set_features(features);
+    }
+
+    fn set_links(&self, links: Vec<PathBuf>) -> io::Result<()> {
+        self.names.set_links(links)
     }
 
     fn device_number(&self) -> Option<DeviceNumber> {
@@ -244,7 +235,7 @@ impl Frontend for FuseLoop {
             return Ok(());
         };
         self.served.fail_everything();
-        names::withdraw(&self.paths, self.minor)?;
+        self.names.withdraw()?;
         let Mounted { file, session } = mounted;
         // The last reference to the file system: its threads end.
         drop(file);
@@ -261,10 +252,10 @@ impl Drop for FuseLoop {
         // last of them leaves. Nobody is left to tell errors to.
         self.served.fail_everything();
         let attached = self.lock().attached.take();
-        if let Some(device) = attached.and_then(|n| self.open_loop(n, OFlags::RDWR).ok()) {
+        if let Some(device) = attached.and_then(|n| self.names.open(n, OFlags::RDWR).ok()) {
             let _ = loopdev::detach_when_unused(device.as_fd());
         }
-        let _ = names::withdraw(&self.paths, self.minor);
+        let _ = self.names.withdraw();
     }
 }
 

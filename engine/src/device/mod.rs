@@ -29,7 +29,7 @@ pub mod request;
 mod ublk;
 
 pub use frontend::{
-    Access, Choice, DeviceError, DevicePaths, Discard, Geometry, LogicalBlock, start,
+    Access, Choice, DeviceError, DevicePaths, Discard, Features, Geometry, LogicalBlock, start,
 };
 pub use names::DeviceNumber;
 pub use request::{Frontend, Fua, Operation, Request, RequestId, RequestSink, Unmap};

@@ -2,23 +2,22 @@
 //!
 //! `/dev/drbdN` is a block special file of its own, never a symlink, because init scripts skip
 //! symlinks and `mount`, `df` and `pvs` print what they resolve to. While the device is closed the
-//! node carries DRBD's own number 147:N, which no driver serves here: it satisfies `test -b`, and
-//! opening it fails with `ENXIO`.
+//! node carries the number 0:N: it satisfies `test -b`, and opening it fails with `ENXIO`, because no
+//! block driver ever has major 0. DRBD's own 147:N would do as well, except that opening it makes
+//! the kernel load `drbd.ko` where that is installed.
 
 use std::ffi::OsStr;
 use std::fmt;
 use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown, symlink};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use drbd_types::Minor;
 use rustix::fs::{CWD, Dev, FileType, Mode, OFlags, makedev, mknodat};
 
 use super::DevicePaths;
-
-/// DRBD's registered block major.
-const DRBD_MAJOR: u32 = 147;
 
 /// Access rights of a node, as distributions' udev rules set them.
 const NODE_MODE: u32 = 0o660;
@@ -34,15 +33,14 @@ pub struct DeviceNumber {
 
 impl DeviceNumber {
     /// The number of the node while the device is closed.
-    pub const fn closed(minor: Minor) -> Self {
+    const fn closed(minor: Minor) -> Self {
         Self {
-            major: DRBD_MAJOR,
+            major: 0,
             minor: minor.0,
         }
     }
 
-    /// The form that system calls use.
-    pub fn to_raw(self) -> Dev {
+    fn to_raw(self) -> Dev {
         makedev(self.major, self.minor)
     }
 }
@@ -53,92 +51,130 @@ impl fmt::Display for DeviceNumber {
     }
 }
 
-/// Makes the node carry `number`, replacing an older node at once, so that its path always exists.
-///
-/// Anything else than a block special file at that path is refused: it is not ours.
-pub fn publish_node(paths: &DevicePaths, minor: Minor, number: DeviceNumber) -> io::Result<()> {
-    let node = paths.node(minor);
-    let fresh = private_node(paths, minor, number)?;
-    let old = fs::symlink_metadata(&node);
-    if old.is_ok_and(|old| !old.file_type().is_block_device() && !old.file_type().is_symlink()) {
-        fs::remove_file(&fresh)?;
-        return Err(io::Error::new(
-            io::ErrorKind::AlreadyExists,
-            "exists and is not a block device",
-        ));
-    }
-    fs::rename(&fresh, &node)
+/// The names of one device.
+pub struct Names {
+    minor: Minor,
+    dev_dir: PathBuf,
+    links: Mutex<Vec<PathBuf>>,
 }
 
-/// A node for the engine's own use, beside the public one: `/dev` is the one place where opening a
-/// device is surely not forbidden by a mount option. The caller removes or renames it.
-fn private_node(paths: &DevicePaths, minor: Minor, number: DeviceNumber) -> io::Result<PathBuf> {
-    let path = paths.dev_dir.join(format!(".drbd{minor}.new"));
-    remove_if_there(&path)?;
-    let mode = Mode::from_raw_mode(0o600);
-    mknodat(CWD, &path, FileType::BlockDevice, mode, number.to_raw())?;
-    if let Some(group) = group_id("disk") {
-        chown(&path, None, Some(group))?;
+impl Names {
+    /// Publishes the closed node and the links.
+    pub fn publish(minor: Minor, paths: &DevicePaths) -> io::Result<Self> {
+        let names = Self {
+            minor,
+            dev_dir: paths.dev_dir.clone(),
+            links: Mutex::default(),
+        };
+        names.set_closed()?;
+        names.set_links(paths.links.clone())?;
+        Ok(names)
     }
-    fs::set_permissions(&path, Permissions::from_mode(NODE_MODE))?;
-    Ok(path)
-}
 
-/// Makes all symlinks of `paths`, replacing what they pointed to before.
-pub fn publish_links(paths: &DevicePaths, minor: Minor) -> io::Result<()> {
-    for link in &paths.links {
-        let path = paths.dev_dir.join(link);
+    /// Makes the node one that cannot be opened.
+    pub fn set_closed(&self) -> io::Result<()> {
+        self.set_number(DeviceNumber::closed(self.minor))
+    }
+
+    /// Makes the node carry `number`, replacing an older node at once, so that its path always
+    /// exists. What is neither a block special file nor a symlink is refused: it is not ours.
+    pub fn set_number(&self, number: DeviceNumber) -> io::Result<()> {
+        let node = self.node();
+        if fs::symlink_metadata(&node).is_ok_and(|old| {
+            let kind = old.file_type();
+            !kind.is_block_device() && !kind.is_symlink()
+        }) {
+            let text = "exists and is not a block device";
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, text));
+        }
+        fs::rename(self.make_private(number)?, &node)
+    }
+
+    /// Makes these the symlinks of the device, and removes those it had before.
+    pub fn set_links(&self, links: Vec<PathBuf>) -> io::Result<()> {
+        let mut current = self.links.lock().unwrap_or_else(PoisonError::into_inner);
+        let plain = |link: &PathBuf| link.components().all(|c| matches!(c, Component::Normal(_)));
+        if !links.iter().all(plain) {
+            let text = "a link outside of /dev";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
+        let old = std::mem::replace(&mut *current, links);
+        for link in old.iter().filter(|link| !current.contains(link)) {
+            self.remove_link(link)?;
+        }
+        current.iter().try_for_each(|link| self.make_link(link))
+    }
+
+    /// Removes the links that still point to the node, and the node.
+    pub fn withdraw(&self) -> io::Result<()> {
+        self.set_links(Vec::new())?;
+        remove_if_there(&self.node())
+    }
+
+    /// Opens the block device with this number, whether or not `/dev` has a node for it.
+    pub fn open(&self, number: DeviceNumber, flags: OFlags) -> io::Result<File> {
+        let public = self.node();
+        let (path, private) = if number_of(&public) == Some(number) {
+            (public, false)
+        } else {
+            (self.make_private(number)?, true)
+        };
+        let opened = rustix::fs::open(&path, flags | OFlags::CLOEXEC, Mode::empty());
+        if private {
+            fs::remove_file(&path)?;
+        }
+        Ok(File::from(opened?))
+    }
+
+    fn node(&self) -> PathBuf {
+        self.dev_dir.join(format!("drbd{}", self.minor))
+    }
+
+    /// A node beside the public one: `/dev` is the one place where opening a device is surely not
+    /// forbidden by a mount option. The caller renames or removes it.
+    fn make_private(&self, number: DeviceNumber) -> io::Result<PathBuf> {
+        let path = self.dev_dir.join(format!(".drbd{}.new", self.minor));
+        remove_if_there(&path)?;
+        let mode = Mode::from_raw_mode(0o600);
+        mknodat(CWD, &path, FileType::BlockDevice, mode, number.to_raw())?;
+        if let Some(group) = group_id("disk") {
+            chown(&path, None, Some(group))?;
+        }
+        fs::set_permissions(&path, Permissions::from_mode(NODE_MODE))?;
+        Ok(path)
+    }
+
+    fn make_link(&self, link: &Path) -> io::Result<()> {
+        let path = self.dev_dir.join(link);
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent)?;
         }
         remove_if_there(&path)?;
-        symlink(target(link, minor), &path)?;
+        symlink(self.target(link), &path)
     }
-    Ok(())
-}
 
-/// Removes the node and those links that still point to it, then the directories left empty.
-pub fn withdraw(paths: &DevicePaths, minor: Minor) -> io::Result<()> {
-    withdraw_links(paths, minor)?;
-    remove_if_there(&paths.node(minor))
-}
-
-/// Removes those links that still point to the node of this minor, and directories left empty.
-pub fn withdraw_links(paths: &DevicePaths, minor: Minor) -> io::Result<()> {
-    for link in &paths.links {
-        let path = paths.dev_dir.join(link);
-        if fs::read_link(&path).is_ok_and(|to| to == target(link, minor)) {
+    /// Removes a link unless another device has it meanwhile, then the directories left empty.
+    fn remove_link(&self, link: &Path) -> io::Result<()> {
+        let path = self.dev_dir.join(link);
+        if fs::read_link(&path).is_ok_and(|to| to == self.target(link)) {
             remove_if_there(&path)?;
         }
         let ancestors = link.ancestors().skip(1);
         for directory in ancestors.filter(|d| !d.as_os_str().is_empty()) {
             // Fails, as it should, when other devices have links there.
-            if fs::remove_dir(paths.dev_dir.join(directory)).is_err() {
+            if fs::remove_dir(self.dev_dir.join(directory)).is_err() {
                 break;
             }
         }
+        Ok(())
     }
-    Ok(())
-}
 
-/// Opens the block device with this number, whether or not `/dev` has a node for it.
-pub fn open_by_number(
-    paths: &DevicePaths,
-    minor: Minor,
-    number: DeviceNumber,
-    flags: OFlags,
-) -> io::Result<File> {
-    let public = paths.node(minor);
-    let (path, private) = if number_of(&public) == Some(number) {
-        (public, false)
-    } else {
-        (private_node(paths, minor, number)?, true)
-    };
-    let opened = rustix::fs::open(&path, flags | OFlags::CLOEXEC, Mode::empty());
-    if private {
-        fs::remove_file(&path)?;
+    /// The relative target of a link: `../../drbd0` from `drbd/by-res/r0`.
+    fn target(&self, link: &Path) -> PathBuf {
+        let depth = link.components().count().saturating_sub(1);
+        let up: PathBuf = std::iter::repeat_n("..", depth).collect();
+        up.join(format!("drbd{}", self.minor))
     }
-    Ok(File::from(opened?))
 }
 
 /// The number of the disk called `name` in `/sys/block`.
@@ -162,13 +198,6 @@ fn number_of(path: &Path) -> Option<DeviceNumber> {
         major: rustix::fs::major(metadata.rdev()),
         minor: rustix::fs::minor(metadata.rdev()),
     })
-}
-
-/// The relative target of a link: `../../drbd0` from `drbd/by-res/r0`.
-fn target(link: &Path, minor: Minor) -> PathBuf {
-    let depth = link.components().count().saturating_sub(1);
-    let up: PathBuf = std::iter::repeat_n("..", depth).collect();
-    up.join(format!("drbd{minor}"))
 }
 
 fn remove_if_there(path: &Path) -> io::Result<()> {
@@ -214,15 +243,24 @@ mod tests {
         assert_eq!(paths.links, expected.map(PathBuf::from));
     }
 
+    fn names(minor: u32, paths: &DevicePaths) -> Names {
+        Names {
+            minor: Minor(minor),
+            dev_dir: paths.dev_dir.clone(),
+            links: Mutex::default(),
+        }
+    }
+
     #[test]
     fn links_are_relative_and_vanish_with_their_directories() {
         let dir = tempfile::tempdir().unwrap();
         let paths = paths(dir.path()).by_resource("two", Some(VolumeNr(1)));
-        publish_links(&paths, Minor(7)).unwrap();
-        publish_links(&paths, Minor(7)).unwrap();
+        let names = names(7, &paths);
+        names.set_links(paths.links.clone()).unwrap();
+        names.set_links(paths.links.clone()).unwrap();
         let link = dir.path().join("drbd/by-res/two/1");
         assert_eq!(fs::read_link(&link).unwrap(), Path::new("../../../drbd7"));
-        withdraw_links(&paths, Minor(7)).unwrap();
+        names.withdraw().unwrap();
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 
@@ -230,11 +268,26 @@ mod tests {
     fn a_link_that_meanwhile_belongs_to_another_minor_stays() {
         let dir = tempfile::tempdir().unwrap();
         let paths = paths(dir.path()).by_resource("r0", None);
-        publish_links(&paths, Minor(1)).unwrap();
-        publish_links(&paths, Minor(2)).unwrap();
-        withdraw_links(&paths, Minor(1)).unwrap();
+        let (first, second) = (names(1, &paths), names(2, &paths));
+        first.set_links(paths.links.clone()).unwrap();
+        second.set_links(paths.links.clone()).unwrap();
+        first.withdraw().unwrap();
         let link = dir.path().join("drbd/by-res/r0");
         assert_eq!(fs::read_link(link).unwrap(), Path::new("../../drbd2"));
+    }
+
+    #[test]
+    fn a_resource_name_cannot_lead_out_of_the_device_directory() {
+        let dir = tempfile::tempdir().unwrap();
+        let device_dir = dir.path().join("dev");
+        fs::create_dir(&device_dir).unwrap();
+        for name in ["../../../escaped", "/escaped"] {
+            let paths = paths(&device_dir).by_resource(name, None);
+            let refused = names(1, &paths).set_links(paths.links.clone());
+            assert_eq!(refused.unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        }
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+        assert_eq!(fs::read_dir(&device_dir).unwrap().count(), 0);
     }
 
     #[test]
@@ -242,7 +295,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let paths = paths(dir.path());
         fs::write(paths.node(Minor(3)), "precious").unwrap();
-        assert!(publish_node(&paths, Minor(3), DeviceNumber::closed(Minor(3))).is_err());
+        assert!(Names::publish(Minor(3), &paths).is_err());
         assert_eq!(fs::read(paths.node(Minor(3))).unwrap(), b"precious");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }

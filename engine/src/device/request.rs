@@ -1,11 +1,12 @@
 //! What passes between a front end and the engine.
 
 use std::io;
+use std::path::PathBuf;
 
 use drbd_types::{Minor, Sector, SectorCount};
 use rustix::io::Errno;
 
-use super::{Access, DeviceNumber};
+use super::{Access, DeviceNumber, Features};
 use crate::buffer::Buffer;
 
 /// Names a request from its submission to its completion; unique among the requests in flight of
@@ -114,6 +115,13 @@ pub trait Frontend: Send + Sync {
 
     /// Tells the block layer the new size.
     fn resize(&self, size: SectorCount) -> io::Result<()>;
+
+    /// Sets what the device can do from its next opening on: known when a disk is attached and a
+    /// peer connected.
+    fn set_features(&self, features: Features);
+
+    /// Replaces the symlinks to the node; relative to `/dev`, as [`super::DevicePaths`] makes them.
+    fn set_links(&self, links: Vec<PathBuf>) -> io::Result<()>;
 
     /// The number behind `/dev/drbdN` while the device is open.
     fn device_number(&self) -> Option<DeviceNumber>;

@@ -10,10 +10,10 @@
 //! The device is made by [`Frontend::open`] and removed by [`Frontend::close`].
 
 use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
@@ -29,9 +29,10 @@ use rustix::event::{EventfdFlags, eventfd};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
+use super::names::{Names, number_in_sysfs};
 use super::{
-    Access, DeviceError, DeviceNumber, DevicePaths, Discard, Frontend, Fua, Geometry, LogicalBlock,
-    Operation, Request, RequestId, RequestSink, Unmap, holders, loopdev, names,
+    Access, DeviceError, DeviceNumber, DevicePaths, Discard, Features, Frontend, Fua, Geometry,
+    LogicalBlock, Operation, Request, RequestId, RequestSink, Unmap, holders, loopdev,
 };
 use crate::buffer::{Buffer, MAX_LENGTH, Pool};
 
@@ -43,7 +44,7 @@ const MARK: u64 = 0x4452_4244;
 
 struct Ublk {
     minor: Minor,
-    paths: DevicePaths,
+    names: Names,
     pool: Pool,
     sink: Arc<dyn RequestSink>,
     state: Mutex<State>,
@@ -111,12 +112,11 @@ pub fn start(
     sink: Arc<dyn RequestSink>,
 ) -> Result<Box<dyn Frontend>, DeviceError> {
     clear_remains(minor).map_err(|e| DeviceError::setup("clear stale ublk devices", e))?;
-    names::publish_node(&paths, minor, DeviceNumber::closed(minor))
-        .and_then(|()| names::publish_links(&paths, minor))
+    let names = Names::publish(minor, &paths)
         .map_err(|e| DeviceError::setup(paths.node(minor).display().to_string(), e))?;
     Ok(Box::new(Ublk {
         minor,
-        paths,
+        names,
         pool,
         sink,
         state: Mutex::new(State {
@@ -174,10 +174,6 @@ impl Ublk {
         *self.queue.write().unwrap_or_else(PoisonError::into_inner) = queue;
     }
 
-    fn open_disk(&self, number: DeviceNumber, flags: OFlags) -> io::Result<File> {
-        names::open_by_number(&self.paths, self.minor, number, flags)
-    }
-
     fn make_device(&self, geometry: Geometry, access: Access) -> io::Result<Device> {
         let queue = Arc::new(Queue::new(
             self.minor,
@@ -189,9 +185,9 @@ impl Ublk {
             self.set_queue(None);
         })?;
         let finish = || {
-            let disk = self.open_disk(device.number, OFlags::RDWR)?;
+            let disk = self.names.open(device.number, OFlags::RDWR)?;
             loopdev::set_access(disk.as_fd(), access)?;
-            names::publish_node(&self.paths, self.minor, device.number)
+            self.names.set_number(device.number)
         };
         match finish() {
             Ok(()) => Ok(device),
@@ -224,20 +220,18 @@ impl Ublk {
             return Ok(());
         };
         // First no way in, then the look at who is inside: nobody can come between.
-        let closed = DeviceNumber::closed(self.minor);
-        let held = names::publish_node(&self.paths, self.minor, closed)
-            .and_then(|()| self.holder(device.number));
+        let held = (self.names.set_closed()).and_then(|()| self.holder(device.number));
         if let Ok(None) = held {
             return self.remove(device);
         }
-        names::publish_node(&self.paths, self.minor, device.number)?;
+        self.names.set_number(device.number)?;
         state.device = Some(device);
         Err(held.err().unwrap_or(Errno::BUSY.into()))
     }
 
     fn holder(&self, number: DeviceNumber) -> io::Result<Option<holders::Holder>> {
         holders::find(number, || {
-            self.open_disk(number, OFlags::RDONLY | OFlags::EXCL)
+            self.names.open(number, OFlags::RDONLY | OFlags::EXCL)
         })
     }
 }
@@ -256,7 +250,7 @@ impl Frontend for Ublk {
         }
         state.access = access;
         if let Some(device) = &state.device {
-            let disk = self.open_disk(device.number, OFlags::RDONLY)?;
+            let disk = self.names.open(device.number, OFlags::RDONLY)?;
             return loopdev::set_access(disk.as_fd(), access);
         }
         state.device = Some(self.make_device(state.geometry, access)?);
@@ -296,6 +290,14 @@ impl Frontend for Ublk {
         Ok(())
     }
 
+    fn set_features(&self, features: Features) {
+        self.lock().geometry.features = features;
+    }
+
+    fn set_links(&self, links: Vec<PathBuf>) -> io::Result<()> {
+        self.names.set_links(links)
+    }
+
     fn device_number(&self) -> Option<DeviceNumber> {
         self.lock().device.as_ref().map(|device| device.number)
     }
@@ -305,7 +307,7 @@ impl Frontend for Ublk {
         self.close_locked(&mut state)?;
         if !state.stopped {
             state.stopped = true;
-            names::withdraw(&self.paths, self.minor)?;
+            self.names.withdraw()?;
         }
         Ok(())
     }
@@ -322,7 +324,7 @@ impl Drop for Ublk {
         }
         let device = self.lock().device.take();
         let _ = device.map(|device| self.remove(device));
-        let _ = names::withdraw(&self.paths, self.minor);
+        let _ = self.names.withdraw();
     }
 }
 
@@ -369,7 +371,7 @@ impl Device {
             .map_err(io_error)
             .and_then(|_| {
                 let disk = format!("ublkb{}", device.dev_info.dev_id);
-                names::number_in_sysfs(OsStr::new(&disk))
+                number_in_sysfs(OsStr::new(&disk))
             });
         match started {
             Ok(number) => Ok(Self {
@@ -398,7 +400,7 @@ fn parameters(geometry: Geometry) -> sys::ublk_params {
         types: sys::UBLK_PARAM_TYPE_BASIC,
         basic: sys::ublk_param_basic {
             attrs: sys::UBLK_ATTR_VOLATILE_CACHE | sys::UBLK_ATTR_FUA,
-            logical_bs_shift: match geometry.block {
+            logical_bs_shift: match geometry.features.block {
                 LogicalBlock::Bytes512 => 9,
                 LogicalBlock::Bytes4096 => 12,
             },
@@ -411,7 +413,7 @@ fn parameters(geometry: Geometry) -> sys::ublk_params {
         },
         ..Default::default()
     };
-    if let Discard::Supported { largest } = geometry.discard {
+    if let Discard::Supported { largest } = geometry.features.discard {
         let sectors = largest / SECTOR_BYTES as u32;
         parameters.types |= sys::UBLK_PARAM_TYPE_DISCARD;
         parameters.discard = sys::ublk_param_discard {
