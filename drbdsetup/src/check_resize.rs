@@ -16,7 +16,8 @@ pub fn check_resize(call: &Call, client: &mut Client, paths: &Paths) -> Result<S
     let path = paths.state_dir.join(format!("drbd-minor-{minor}.lkbd"));
     let (device, is_internal) = match message.disk_conf() {
         Some(conf) => (conf.backing_dev.as_str(), conf.meta_index.is_internal()),
-        None => ("", true),
+        // Without a disk nothing is internal either.
+        None => ("", false),
     };
     if !is_internal {
         return match fs::remove_file(&path) {

@@ -33,11 +33,23 @@ pub mod words;
 pub mod words_of;
 pub mod world;
 
+use crate::client::Client;
 use crate::outcome::{Exit, Stop};
 use crate::parse::Asked;
 use crate::run::{Carrier, Paths};
+use crate::world::{Machine, World};
 use std::io::{self, Write};
 use std::process::ExitCode;
+
+/// What a run of the program depends on, so that tests can replace it.
+pub struct Surroundings<'a> {
+    /// What parsing looks at.
+    pub world: &'a dyn World,
+    /// Opens a conversation.
+    pub connect: &'a dyn Fn(Carrier) -> Result<Client, Stop>,
+    /// Where things are kept.
+    pub paths: Paths,
+}
 
 /// The whole program.
 pub fn main() -> ExitCode {
@@ -45,14 +57,30 @@ pub fn main() -> ExitCode {
     let argv0 = words.next().unwrap_or_else(|| "drbdsetup".to_owned());
     let program = argv0.rsplit('/').next().unwrap_or(&argv0).to_owned();
     let words: Vec<String> = words.collect();
-    let (mut out, mut err) = (io::stdout(), io::stderr());
-    let exit = execute(&program, &words, &mut out, &mut err);
+    let here = Surroundings {
+        world: &Machine,
+        connect: &run::connect,
+        paths: Paths::of_machine(),
+    };
+    let exit = execute(
+        &program,
+        &words,
+        &here,
+        &mut io::stdout(),
+        &mut io::stderr(),
+    );
     ExitCode::from(exit.0)
 }
 
 /// Does what the words ask for; everything printed goes to `out` and `err`.
-pub fn execute(program: &str, words: &[String], out: &mut dyn Write, err: &mut dyn Write) -> Exit {
-    let stop = match try_execute(program, words, out, err) {
+pub fn execute(
+    program: &str,
+    words: &[String],
+    here: &Surroundings<'_>,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> Exit {
+    let stop = match try_execute(program, words, here, out, err) {
         Ok(exit) => return exit,
         Err(stop) => stop,
     };
@@ -66,6 +94,7 @@ pub fn execute(program: &str, words: &[String], out: &mut dyn Write, err: &mut d
 fn try_execute(
     program: &str,
     words: &[String],
+    here: &Surroundings<'_>,
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> Result<Exit, Stop> {
@@ -73,10 +102,10 @@ fn try_execute(
     match parse::find_command(program, words) {
         Asked::Text(stop) => Err(stop),
         Asked::Command(command, rest) => {
-            let call = parse::parse(program, command, &rest, &world::Machine)?;
+            let call = parse::parse(program, command, &rest, here.world)?;
             let _ = err.write_all(call.notes.as_bytes());
-            let mut client = run::connect(carrier)?;
-            run::run(program, &call, &mut client, &Paths::of_machine(), out, err)
+            let mut client = (here.connect)(carrier)?;
+            run::run(program, &call, &mut client, &here.paths, out, err)
         }
     }
 }

@@ -1,9 +1,9 @@
 //! A command line taken apart, in the order in which the genuine tool finds fault with it:
 //! object, addresses, option values, arguments, surplus words (spec 30 section 2.1).
 
-use crate::command::{self, Arg, Command, Endpoints};
+use crate::command::{self, Action, Arg, Command, Endpoints};
 use crate::getopt::{self, Long, Value};
-use crate::outcome::Stop;
+use crate::outcome::{self, Stop};
 use crate::usage;
 use crate::words;
 use crate::world::{DeviceTrouble, World};
@@ -137,22 +137,23 @@ pub fn parse(
     };
     call.take_object(program, &mut rest, world)?;
     call.take_endpoints(program, &mut rest, world)?;
-    let settings = call.take_options(&sorted.options, world)?;
+    let settings = call.take_options(program, &sorted.options, world)?;
     call.take_args(program, settings, &mut rest, world)?;
-    let surplus: Vec<_> = rest.collect();
-    if !surplus.is_empty() {
-        return Err(Stop {
-            out: "\n".to_owned(),
-            err: format!("Excess arguments: {}", surplus.join(" ")),
-            // The genuine `down` counts two and more surplus words as something else.
-            exit: if command.name == "down" && surplus.len() > 1 {
-                132
-            } else {
-                20
-            },
-        });
+    let mut surplus: Vec<_> = rest.collect();
+    if surplus.is_empty() {
+        return Ok(call);
     }
-    Ok(call)
+    let mut exit = outcome::Exit::FAILED.0;
+    // The genuine `down` swallows the first of several surplus words, and ends differently.
+    if command.action == Action::Down && surplus.len() > 1 {
+        surplus.remove(0);
+        exit = 132;
+    }
+    Err(Stop {
+        out: "\n".to_owned(),
+        err: format!("Excess arguments: {}", surplus.join(" ")),
+        exit,
+    })
 }
 
 type Means = &'static OptionRow;
@@ -264,17 +265,14 @@ impl Call {
 
     fn take_options(
         &mut self,
+        program: &str,
         options: &[(Means, Option<String>)],
         world: &dyn World,
     ) -> Result<Option<Settings>, Stop> {
         let mut settings: Option<Settings> = None;
         for (row, value) in options {
             let Some(attribute) = row.attribute.filter(|_| self.command.is_config()) else {
-                if row.name == "set-defaults" {
-                    self.unmentioned = Unmentioned::Reset;
-                } else {
-                    self.switches.push((row.name, value.clone()));
-                }
+                self.take_switch(program, row, value.as_deref())?;
                 continue;
             };
             if let Some(setting) = words::setting(row, value.as_deref(), world)? {
@@ -284,6 +282,26 @@ impl Call {
             }
         }
         Ok(settings)
+    }
+
+    fn take_switch(
+        &mut self,
+        program: &str,
+        row: &'static OptionRow,
+        value: Option<&str>,
+    ) -> Result<(), Stop> {
+        if let (Kind::Enum(choice), Some(word)) = (row.kind, value)
+            && choice.code(word).is_none()
+        {
+            let complaint = format!("unknown --{} argument", row.name);
+            return Err(Stop::error(String::new()).usage(usage::general(program, Some(&complaint))));
+        }
+        if row.name == "set-defaults" {
+            self.unmentioned = Unmentioned::Reset;
+        } else {
+            self.switches.push((row.name, value.map(str::to_owned)));
+        }
+        Ok(())
     }
 
     fn take_args(

@@ -130,6 +130,10 @@ impl Output {
         self.open(name)?;
         let rows = command::find(creator).map(command::Command::option_rows);
         for row in rows.unwrap_or_default() {
+            // Flags are about the moment of the command, not about the configuration.
+            if row.kind == Kind::Flag {
+                continue;
+            }
             let given = settings.iter().find(|(r, _)| r.attribute == row.attribute);
             let Some((_, value)) = given else {
                 continue;

@@ -5,6 +5,7 @@
 
 use crate::frame::MAX_MESSAGE;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::io::Errno;
 use rustix::net::{
     self, AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType,
 };
@@ -70,7 +71,12 @@ impl Connection {
     /// than [`MAX_MESSAGE`] is an error.
     pub fn recv<'a>(&self, buffer: &'a mut Vec<u8>) -> io::Result<Option<&'a [u8]>> {
         buffer.resize(MAX_MESSAGE, 0);
-        let (_, length) = net::recv(&self.socket, buffer.as_mut_slice(), RecvFlags::TRUNC)?;
+        let received = net::recv(&self.socket, buffer.as_mut_slice(), RecvFlags::TRUNC);
+        let (_, length) = match received {
+            // The other end went away with messages unread.
+            Err(Errno::CONNRESET) => return Ok(None),
+            received => received?,
+        };
         if length > MAX_MESSAGE {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidData,
