@@ -87,6 +87,8 @@ struct Life {
     /// Nodes that may lack acknowledged writes.
     stale: [bool; 2],
     spots: Vec<u64>,
+    /// A promotion that has no answer yet: nobody else may be promoted meanwhile.
+    promoting: Option<(usize, u64)>,
     summary: Summary,
 }
 
@@ -117,6 +119,7 @@ impl Life {
             next_value: 1,
             stale: [false; 2],
             spots,
+            promoting: None,
             summary: Summary::default(),
         }
     }
@@ -199,6 +202,17 @@ impl Life {
             }
             self.reconnect(0);
             self.reconnect(1);
+            if both(&self.world, nobody_has_data) && self.summary.acknowledged == 0 {
+                // The first Primary died before its first promise.
+                let force = Force::Yes;
+                self.world.admin(
+                    0,
+                    Admin::Primary {
+                        volume: VOLUME,
+                        force,
+                    },
+                );
+            }
             self.pass(Duration::from_secs(1))?;
         }
         self.wait(1, "both UpToDate at the end", up_to_date)
@@ -270,6 +284,9 @@ impl Life {
         let node = self.random.below(2) as usize;
         if self.world.is_running(node) {
             self.world.crash(node);
+            if self.promoting.is_some_and(|(promoted, _)| promoted == node) {
+                self.promoting = None;
+            }
             self.summary.crashes += 1;
             let gone: Vec<IoId> = self
                 .open
@@ -353,7 +370,7 @@ impl Life {
 
     /// Unplanned or planned: whoever is good enough, if nobody is Primary.
     fn promote_somebody(&mut self) {
-        if primary(&self.world).is_some() {
+        if primary(&self.world).is_some() || self.promotion_pending() {
             return;
         }
         let first = self.random.below(2) as usize;
@@ -364,16 +381,22 @@ impl Life {
                 .status(node)
                 .is_some_and(|status| status.state.disk == DiskState::UpToDate);
             if good && !self.stale[node] && !other_may_be_primary {
-                self.world.admin(
-                    node,
-                    Admin::Primary {
-                        volume: VOLUME,
-                        force: Force::No,
-                    },
-                );
+                let force = Force::No;
+                let request = Admin::Primary {
+                    volume: VOLUME,
+                    force,
+                };
+                let ticket = self.world.admin(node, request);
+                self.promoting = Some((node, ticket));
                 return;
             }
         }
+    }
+
+    fn promotion_pending(&self) -> bool {
+        self.promoting.is_some_and(|(node, ticket)| {
+            self.world.is_running(node) && self.world.reply(node, ticket).is_none()
+        })
     }
 
     fn unfenced_primary(&self, node: usize) -> bool {
@@ -578,6 +601,12 @@ fn usable(world: &World) -> Option<usize> {
 
 fn both(world: &World, test: impl Fn(&State) -> bool) -> bool {
     (0..2).all(|node| world.status(node).is_some_and(|status| test(&status.state)))
+}
+
+fn nobody_has_data(state: &State) -> bool {
+    state.conn == ConnState::Connected
+        && state.disk == DiskState::Inconsistent
+        && state.pdsk == DiskState::Inconsistent
 }
 
 fn up_to_date(world: &World) -> bool {
