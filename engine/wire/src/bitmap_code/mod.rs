@@ -116,14 +116,17 @@ pub struct TransferStats {
     pub plain: Traffic,
     /// Compressed packets.
     pub rle: Traffic,
-    /// What plain packets alone would have taken, the terminator included.
+    /// What plain packets alone would have taken, as the kernel reckons it.
     pub all_plain: u64,
 }
 
 impl TransferStats {
     fn new(bits: u64, agreed: Agreed) -> Self {
         let words = bits.div_ceil(64);
-        let packets = words.div_ceil(words_per_packet(agreed) as u64) + 1;
+        // The kernel divides words by bytes here, and so counts an eighth of the headers. Its
+        // figures are kept: they are what people compare (asked from a kernel 8.4.11 peer).
+        let room = (PACKET_BUFFER - agreed.header_size()) as u64;
+        let packets = words.div_ceil(room) + 1;
         Self {
             plain: Traffic::default(),
             rle: Traffic::default(),

@@ -188,6 +188,32 @@ fn statistics_read_as_in_the_kernels_log() {
     );
 }
 
+/// What a kernel 8.4.11 node with 393195 bits logged after it had sent a bitmap in five packets,
+/// and received one in ten.
+#[test]
+fn compression_is_reckoned_as_the_kernel_does() {
+    for (packets, bytes, direction, line) in [
+        (
+            5,
+            19637,
+            Direction::Send,
+            "send bitmap stats [Bytes(packets)]: plain 0(0), RLE 19637(5), total 19637; \
+             compression: 60.1%",
+        ),
+        (
+            10,
+            19723,
+            Direction::Receive,
+            "receive bitmap stats [Bytes(packets)]: plain 0(0), RLE 19723(10), total 19723; \
+             compression: 60.0%",
+        ),
+    ] {
+        let mut stats = TransferStats::new(393_195, agreed(101));
+        stats.rle = Traffic { bytes, packets };
+        assert_eq!(stats.log_line(direction).unwrap().to_string(), line);
+    }
+}
+
 #[test]
 fn every_class_of_run_lengths_has_the_width_of_the_table() {
     for (first, last, width) in [
