@@ -254,6 +254,8 @@ pub trait Medium {
     fn kind(&self) -> Kind;
     /// The number that traces show.
     fn descriptor(&self) -> i32;
+    /// See [`MetaDevice::lock`].
+    fn lock(&self, claim: Claim) -> io::Result<()>;
     /// See [`MetaDevice::read_up_to`].
     fn read_up_to(&self, at: ByteCount, buffer: &mut [u8]) -> io::Result<usize>;
     /// See [`MetaDevice::write_at`].
@@ -273,6 +275,9 @@ impl Medium for MetaDevice {
     }
     fn descriptor(&self) -> i32 {
         self.file.as_raw_fd()
+    }
+    fn lock(&self, claim: Claim) -> io::Result<()> {
+        Self::lock(self, claim)
     }
     fn read_up_to(&self, at: ByteCount, buffer: &mut [u8]) -> io::Result<usize> {
         Self::read_up_to(self, at, buffer)

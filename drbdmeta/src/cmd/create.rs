@@ -51,16 +51,22 @@ pub fn run(session: &mut Session<'_>) -> Result<u8, Failure> {
     }
     let existing = find_existing(session, &opened)?;
     let Opened { mut store, at, .. } = opened;
-    if let Some(old) = existing
-        && let Some(converted) = conversion::offer(session, &store, at, old)?
-    {
-        return conversion::finish(session, store, at, converted);
+    let mut replaced = None;
+    if let Some(old) = existing {
+        let same = old.at == at && old.record.format == session.call.format;
+        replaced = same.then(|| old.record.clone());
+        if let Some(converted) = conversion::offer(session, &store, at, old)? {
+            return conversion::finish(session, store, at, converted);
+        }
     }
     let record = fresh_record(session, store.size())?;
     permit(&mut store, &record, at);
     announce(session, &record, at);
     let target = Target::of(&record, session, at);
     probing::check(session, &store, &target)?;
+    if let Some(old) = replaced {
+        session.distrust(&store, at, &old)?;
+    }
     initialise(session, &store, &record, at)?;
     write(session, &store, at, &record)
 }

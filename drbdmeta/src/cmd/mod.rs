@@ -10,6 +10,8 @@ mod al;
 pub(crate) mod args;
 pub mod console;
 mod conversion;
+#[cfg(test)]
+mod crash_tests;
 mod create;
 mod dump;
 mod export;
@@ -18,6 +20,7 @@ mod in_use;
 mod lkbd;
 mod lock;
 mod misc;
+mod opening;
 mod probing;
 mod resize;
 mod restore;
@@ -84,7 +87,12 @@ fn run(env: Environment, words: &[String]) -> u8 {
         Ok(call) => call,
         Err(failure) => return finish(con, Err(failure)),
     };
-    let mut session = Session { con, call, env };
+    let mut session = Session {
+        con,
+        call,
+        env,
+        devices: Box::new(opening::System),
+    };
     let result = execute(&mut session);
     finish(session.con, result)
 }

@@ -39,6 +39,10 @@ pub fn run(session: &mut Session<'_>) -> Result<u8, Failure> {
         return Err(Failure::silent(1));
     }
     let (mut store, at) = (opened.store, opened.at);
+    let replaced = match opened.found {
+        Found::InPlace(record) => Some(record),
+        Found::Nothing | Found::LastKnown { .. } => None,
+    };
     source
         .parser()?
         .version(session.call.format)
@@ -59,6 +63,9 @@ pub fn run(session: &mut Session<'_>) -> Result<u8, Failure> {
     let record = record_of(session, &head, store.size(), at)?;
     let length = check_bitmap(session, &record, &total, at)?;
     permit(&mut store, &record, at);
+    if let Some(old) = replaced {
+        session.distrust(&store, at, &old)?;
+    }
     let ring = al::fresh_ring(record.format, record.al_sectors());
     store.write(&mut session.con, TAG, record.al_at(at), &ring)?;
     write_bitmap(session, &store, &mut source, record.bm_at(at), length)?;

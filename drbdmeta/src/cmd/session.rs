@@ -2,17 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
-use drbd_types::{ByteCount, Minor};
+use drbd_types::{ByteCount, MdFlags, Minor};
 
 use super::args::Options;
-use super::console::{Answer, Console, FAILED_IO, FAILED_USE, Failure};
+use super::console::{Console, FAILED_IO, FAILED_USE, Failure};
 use super::lkbd::{self, LastKnown};
-use super::store::{RangeCheck, Store, Writing};
-use super::table::{Command, Effect};
-use crate::device::{Caching, Claim, Kind, MetaDevice, OpenError, PageBuffer};
+use super::opening::Devices;
+use super::store::{Store, Writing};
+use super::table::Command;
+use crate::device::PageBuffer;
 use crate::layout::{Layout, LayoutError, Placement, SMALLEST_DEVICE, superblock_byte};
 use crate::record::validate::{self, Verdict};
-use crate::record::{Format, Record};
+use crate::record::{Format, Generation, Record};
 use crate::superblock::{Block, SUPERBLOCK_BYTES};
 
 /// What surrounds the process.
@@ -65,6 +66,8 @@ pub struct Session<'a> {
     pub call: Invocation,
     /// The surroundings.
     pub env: Environment,
+    /// Where devices come from.
+    pub devices: Box<dyn Devices>,
 }
 
 /// Meta-data that was looked for.
@@ -196,6 +199,25 @@ impl Session<'_> {
         Ok(())
     }
 
+    /// Before log and bitmap under a valid superblock are replaced: from now on it demands a full
+    /// sync, so that after a crash nobody trusts the old superblock with the new bitmap.
+    pub fn distrust(&mut self, store: &Store, at: u64, old: &Record) -> Result<(), Failure> {
+        let mut record = old.clone();
+        let flags = match &mut record.generation {
+            Generation::Counts(gc) => &mut gc.flags,
+            Generation::Uuids { flags, .. } => flags,
+            Generation::Nodes(_) => return Ok(()),
+        };
+        let nothing_to_lose = old.effective_size.0 == 0 || flags.contains(MdFlags::FULL_SYNC);
+        if nothing_to_lose || store.writing() == Writing::DryRun {
+            return Ok(());
+        }
+        flags.insert(MdFlags::FULL_SYNC);
+        let tag = format!("{}_md_cpu_to_disk", record.format);
+        store.write_block(&mut self.con, &tag, at, &record.encode())?;
+        store.flush()
+    }
+
     /// A size beyond the usable one is cut, and told.
     fn clip(&mut self, mut record: Record, at: u64) -> Record {
         let usable = record.usable_sectors(self.call.placement, at);
@@ -288,94 +310,6 @@ impl Session<'_> {
             false => "You may --force me to ignore that.",
         });
         forced
-    }
-
-    /// Opens exclusively, with the retries and questions of the genuine tool.
-    fn open_store(&mut self) -> Result<Store, Failure> {
-        let mut caching = Caching::Direct;
-        let mut claim = match (self.call.placement, self.call.command.effect) {
-            (Placement::Indexed(_), _) => Claim::Shared,
-            (_, Effect::Modifies) => Claim::Modify,
-            (_, Effect::Reads) => Claim::Inspect,
-        };
-        let device = loop {
-            let path = self.call.path.clone();
-            match MetaDevice::open(&path, claim, caching) {
-                Ok(device) => break device,
-                Err(OpenError::Locked { .. }) => return Err(self.configured()),
-                Err(error @ OpenError::Kind { .. }) => {
-                    return Err(Failure::new(FAILED_USE, error));
-                }
-                Err(error @ OpenError::Open { .. })
-                    if caching == Caching::Direct && error.is_invalid_argument() =>
-                {
-                    self.con.warn(error);
-                    self.con
-                        .warn("could not open with O_DIRECT, retrying without");
-                    caching = Caching::Cached;
-                }
-                Err(OpenError::Open { path, error }) => {
-                    let busy = error.kind() == std::io::ErrorKind::ResourceBusy;
-                    self.con.warn(OpenError::Open { path, error });
-                    if !busy || claim == Claim::Shared {
-                        return Err(Failure::silent(FAILED_USE));
-                    }
-                    self.confirm_sharing()?;
-                    claim = Claim::Shared;
-                }
-            }
-        };
-        if claim == Claim::Shared && self.call.command.effect == Effect::Modifies {
-            self.refuse_engine_held(&device)?;
-        }
-        self.check_kind(&device)?;
-        let writing = if self.call.options.dry_run {
-            Writing::DryRun
-        } else {
-            Writing::Real
-        };
-        let check = if self.call.options.ignore_sanity_checks {
-            RangeCheck::Ignored
-        } else {
-            RangeCheck::Strict
-        };
-        Ok(Store::new(Box::new(device), writing, check))
-    }
-
-    /// `O_EXCL` was given up, but an engine that serves a volume from the device still shows by
-    /// its lock. Slots of an indexed device have other owners, legitimately.
-    fn refuse_engine_held(&self, device: &MetaDevice) -> Result<(), Failure> {
-        if matches!(self.call.placement, Placement::Indexed(_)) {
-            return Ok(());
-        }
-        device.lock(Claim::Modify).map_err(|_| self.configured())
-    }
-
-    fn confirm_sharing(&mut self) -> Result<(), Failure> {
-        // A crashed node is brought up by scripts: apply-al never waits for an answer.
-        let may_ask = self.call.command.name != "apply-al" || self.con.is_forced();
-        let question = "Exclusive open failed. Do it anyways?";
-        if may_ask && self.con.confirm(question) == Answer::Yes {
-            return Ok(());
-        }
-        self.con.say("Operation canceled.");
-        Err(Failure::silent(FAILED_USE))
-    }
-
-    fn check_kind(&mut self, device: &MetaDevice) -> Result<(), Failure> {
-        if device.kind() == Kind::BlockDevice {
-            return Ok(());
-        }
-        if !self.con.is_forced() {
-            let path = self.call.path.display();
-            return Err(Failure::new(
-                FAILED_USE,
-                format_args!("'{path}' is not a block device!"),
-            ));
-        }
-        self.con
-            .warn("ioctl(md_fd, BLKSSZGET) returned -1, assuming hard_sect_size is 512 Byte");
-        Ok(())
     }
 
     /// The refusal to touch an attached minor.

@@ -3,7 +3,7 @@
 use super::console::{FAILED_USE, Failure};
 use super::session::{Found, Opened, Session};
 use super::store::{RangeCheck, Store, Writing};
-use crate::device::{Caching, Claim, Kind, Medium, MetaDevice, OpenError, errno_text};
+use crate::device::{Caching, Claim, Kind, OpenError, errno_text};
 use crate::record::{Format, Record};
 use crate::superblock::SUPERBLOCK_BYTES;
 
@@ -13,7 +13,7 @@ const LENGTH: usize = 24;
 /// Opens the file and reads its record.
 pub fn open(session: &mut Session<'_>) -> Result<Opened, Failure> {
     let path = session.call.path.clone();
-    let device = match MetaDevice::open(&path, Claim::Shared, Caching::Cached) {
+    let device = match session.devices.open(&path, Claim::Shared, Caching::Cached) {
         Ok(device) => device,
         Err(OpenError::Open { path, error }) => {
             let text = errno_text(&error);
@@ -21,7 +21,7 @@ pub fn open(session: &mut Session<'_>) -> Result<Opened, Failure> {
         }
         Err(_) => return Err(not_plain(session)),
     };
-    if Medium::kind(&device) != Kind::RegularFile {
+    if device.kind() != Kind::RegularFile {
         return Err(not_plain(session));
     }
     let writing = if session.call.options.dry_run {
@@ -29,7 +29,7 @@ pub fn open(session: &mut Session<'_>) -> Result<Opened, Failure> {
     } else {
         Writing::Real
     };
-    let store = Store::new(Box::new(device), writing, RangeCheck::Strict);
+    let store = Store::new(device, writing, RangeCheck::Strict);
     let mut block = [0; SUPERBLOCK_BYTES];
     let readable = LENGTH.min(usize::try_from(store.size().0).unwrap_or(LENGTH));
     store.read(

@@ -452,3 +452,58 @@ fn a_v06_file_is_read_alike() {
     }
     pair.same("-v 0 v06 0 get-gi");
 }
+
+/// Meta-data written by the genuine kernel driver, see testdata/drbdmeta/capture.
+fn kernel_image(name: &str) -> Vec<u8> {
+    let path = format!("{}/../testdata/drbdmeta/{name}", env!("CARGO_MANIFEST_DIR"));
+    std::fs::read(&path).unwrap_or_else(|e| panic!("{path}: {e}"))
+}
+
+#[test]
+fn what_the_kernel_driver_wrote_is_read_and_replayed_alike() {
+    for (name, index, marked) in [
+        ("crashed-primary-internal-64M.md", "internal", "20 MB"),
+        ("clean-down-internal-64M.md", "internal", ""),
+        (
+            "crashed-primary-external-striped-64M.md",
+            "flex-external",
+            "20 MB",
+        ),
+    ] {
+        let pair = Pair::new(64 * MIB);
+        let image = kernel_image(name);
+        let at = match index {
+            "internal" => 64 * MIB - image.len() as u64,
+            _ => 0,
+        };
+        pair.patch(at, &image);
+        let same = |command: &str| pair.same(&format!("-f 0 v08 disk {index} {command}"));
+        for command in [
+            "get-gi",
+            "show-gi",
+            "dstate",
+            "dump-md",
+            "-vvvvvvvvvv dump-md",
+        ] {
+            same(command);
+        }
+        let replayed = same("apply-al");
+        assert_eq!(
+            replayed
+                .stderr
+                .contains(&format!("Marked additional {marked} ")),
+            !marked.is_empty(),
+            "{replayed:?}"
+        );
+        for command in [
+            "apply-al",
+            "dump-md",
+            "outdate",
+            "invalidate",
+            "create-md",
+            "dump-md",
+        ] {
+            same(command);
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Opening the meta-data device with the retries, questions and refusals of the genuine tool
+//! (spec 40 section 9.2).
+
+use std::path::Path;
+
+use super::console::{Answer, FAILED_USE, Failure};
+use super::session::Session;
+use super::store::{RangeCheck, Store, Writing};
+use super::table::Effect;
+use crate::device::{Caching, Claim, Kind, Medium, MetaDevice, OpenError};
+use crate::layout::Placement;
+
+/// Where devices come from: the system, or the memory of a crash test.
+pub trait Devices {
+    /// Opens for reading and writing.
+    fn open(
+        &mut self,
+        path: &Path,
+        claim: Claim,
+        caching: Caching,
+    ) -> Result<Box<dyn Medium>, OpenError>;
+}
+
+/// The devices and files of this machine.
+pub struct System;
+
+impl Devices for System {
+    fn open(
+        &mut self,
+        path: &Path,
+        claim: Claim,
+        caching: Caching,
+    ) -> Result<Box<dyn Medium>, OpenError> {
+        Ok(Box::new(MetaDevice::open(path, claim, caching)?))
+    }
+}
+
+impl Session<'_> {
+    /// Opens exclusively, with the retries and questions of the genuine tool.
+    pub(super) fn open_store(&mut self) -> Result<Store, Failure> {
+        let mut caching = Caching::Direct;
+        let mut claim = match (self.call.placement, self.call.command.effect) {
+            (Placement::Indexed(_), _) => Claim::Shared,
+            (_, Effect::Modifies) => Claim::Modify,
+            (_, Effect::Reads) => Claim::Inspect,
+        };
+        let device = loop {
+            let path = self.call.path.clone();
+            match self.devices.open(&path, claim, caching) {
+                Ok(device) => break device,
+                Err(OpenError::Locked { .. }) => return Err(self.configured()),
+                Err(error @ OpenError::Kind { .. }) => {
+                    return Err(Failure::new(FAILED_USE, error));
+                }
+                Err(error @ OpenError::Open { .. })
+                    if caching == Caching::Direct && error.is_invalid_argument() =>
+                {
+                    self.con.warn(error);
+                    self.con
+                        .warn("could not open with O_DIRECT, retrying without");
+                    caching = Caching::Cached;
+                }
+                Err(OpenError::Open { path, error }) => {
+                    let busy = error.kind() == std::io::ErrorKind::ResourceBusy;
+                    self.con.warn(OpenError::Open { path, error });
+                    if !busy || claim == Claim::Shared {
+                        return Err(Failure::silent(FAILED_USE));
+                    }
+                    self.confirm_sharing()?;
+                    claim = Claim::Shared;
+                }
+            }
+        };
+        if claim == Claim::Shared && self.call.command.effect == Effect::Modifies {
+            self.refuse_engine_held(&*device)?;
+        }
+        self.check_kind(&*device)?;
+        let writing = if self.call.options.dry_run {
+            Writing::DryRun
+        } else {
+            Writing::Real
+        };
+        let check = if self.call.options.ignore_sanity_checks {
+            RangeCheck::Ignored
+        } else {
+            RangeCheck::Strict
+        };
+        Ok(Store::new(device, writing, check))
+    }
+
+    /// `O_EXCL` was given up, but an engine that serves a volume from the device still shows by
+    /// its lock. Slots of an indexed device have other owners, legitimately.
+    fn refuse_engine_held(&self, device: &dyn Medium) -> Result<(), Failure> {
+        if matches!(self.call.placement, Placement::Indexed(_)) {
+            return Ok(());
+        }
+        device.lock(Claim::Modify).map_err(|_| self.configured())
+    }
+
+    fn confirm_sharing(&mut self) -> Result<(), Failure> {
+        // A crashed node is brought up by scripts: apply-al never waits for an answer.
+        let may_ask = self.call.command.name != "apply-al" || self.con.is_forced();
+        let question = "Exclusive open failed. Do it anyways?";
+        if may_ask && self.con.confirm(question) == Answer::Yes {
+            return Ok(());
+        }
+        self.con.say("Operation canceled.");
+        Err(Failure::silent(FAILED_USE))
+    }
+
+    fn check_kind(&mut self, device: &dyn Medium) -> Result<(), Failure> {
+        if device.kind() == Kind::BlockDevice {
+            return Ok(());
+        }
+        if !self.con.is_forced() {
+            let path = self.call.path.display();
+            return Err(Failure::new(
+                FAILED_USE,
+                format_args!("'{path}' is not a block device!"),
+            ));
+        }
+        self.con
+            .warn("ioctl(md_fd, BLKSSZGET) returned -1, assuming hard_sect_size is 512 Byte");
+        Ok(())
+    }
+}
