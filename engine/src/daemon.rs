@@ -3,7 +3,6 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -260,8 +259,7 @@ pub fn start(options: &Options, arguments: &[String]) -> Result<(), Error> {
         .arg("--ready-on-stdout")
         .current_dir("/")
         .stdin(Stdio::null())
-        .stdout(OwnedFd::from(writer))
-        .process_group(0);
+        .stdout(OwnedFd::from(writer));
     let child = command.spawn().map_err(failed("starting"))?;
     drop(command);
     let mut told = Vec::new();
@@ -277,8 +275,8 @@ pub fn start(options: &Options, arguments: &[String]) -> Result<(), Error> {
 /// What the background engine does when it is ready: tells so and lets go of its starter.
 pub fn detach() {
     let tell = || -> io::Result<()> {
-        // A session of its own: no terminal can stop it.
-        rustix::process::setsid()?;
+        // A session of its own: no terminal can stop it. Fails for who leads one already.
+        let _ = rustix::process::setsid();
         let mut stdout = io::stdout();
         stdout.write_all(b"ready\n")?;
         stdout.flush()?;
