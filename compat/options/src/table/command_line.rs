@@ -55,7 +55,7 @@ pub(super) static ROWS: &[OptionRow] = &[
         .about("stripes of the activity log"),
     row(
         "al-stripe-size-kB",
-        Kind::Number(scaled(Scale::Kib, 4, 16_777_216, 32, "bytes")),
+        Kind::Number(scaled(Scale::Kib, 4, 16_777_216, 32, "")),
     )
     .sent(Nest::ResizeParms, 5, &[C::Resize])
     .about("size of a stripe of the activity log"),
