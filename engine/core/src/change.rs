@@ -202,9 +202,8 @@ impl<B: Payload> Resource<B> {
             }
             None => {}
             Some((first, rest)) if rest.iter().all(|text| text == first) => {
-                if !first.is_empty() {
-                    self.log_resource(Level::Info, first.clone());
-                }
+                let text = first.clone();
+                self.log_unless_empty(text);
             }
             Some(_) => {
                 self.log_resource(Level::Info, alloc::format!("conn( {from} -> {to} ) "));
@@ -221,6 +220,12 @@ impl<B: Payload> Resource<B> {
                     }
                 }
             }
+        }
+    }
+
+    fn log_unless_empty(&mut self, text: String) {
+        if !text.is_empty() {
+            self.log_resource(Level::Info, text);
         }
     }
 

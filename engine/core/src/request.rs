@@ -353,7 +353,9 @@ impl<B: Payload> Resource<B> {
         let disk = volume.has_data_disk();
         let linked = self.conn.up().is_some();
         let usable = state.disk == DiskState::UpToDate || state.pdsk == DiskState::UpToDate;
-        if (disk && !usable) || (!disk && !(linked && state_rules::replicates(&state))) {
+        let mirrored = linked && state_rules::replicates(&state);
+        let somewhere = if disk { usable } else { mirrored };
+        if !somewhere {
             self.fail_without_data(v, key);
             return;
         }
