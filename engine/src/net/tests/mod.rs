@@ -113,6 +113,24 @@ async fn nodes_that_share_a_secret_authenticate_each_other() {
     );
 }
 
+/// Authentication already uses the header of the agreed version.
+#[tokio::test]
+async fn every_version_can_be_agreed_on() {
+    for version in 86..=101 {
+        let (mut a, mut b) = neighbours();
+        a.auth = auth("FooFunFactory");
+        b.auth = auth("FooFunFactory");
+        a.versions.max = ProtocolVersion(version);
+        b.features = Features::TRIM | Features::WRITE_ZEROES;
+        let ((a, _), (b, _)) = in_time(async { tokio::join!(observed(&a), observed(&b)) }).await;
+        let agreed = Agreed {
+            version: ProtocolVersion(version),
+            features: Features::TRIM | Features::WRITE_ZEROES,
+        };
+        assert_eq!((a.unwrap().agreed, b.unwrap().agreed), (agreed, agreed));
+    }
+}
+
 #[tokio::test]
 async fn nodes_with_different_secrets_refuse_each_other_for_good() {
     let (mut a, mut b) = neighbours();
