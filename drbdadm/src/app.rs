@@ -14,6 +14,7 @@ use crate::{
     command::{self, Action, Command, Lookup, Scope},
     environment,
     plan::{Call, Job, Program, Staged, adjust, argv::Scene, call::Entry, commands},
+    report,
     run::{Limits, Overrides, Registry, Runner, Settings, complain, print, print_line},
     select::{self, Target},
     usage,
@@ -142,11 +143,12 @@ impl App {
             end,
             invalid,
             first_uses,
-            ..
+            sources,
         } = read(command, &invocation, &node)?;
         for diagnostic in &diagnostics {
             complain(&diagnostic.text);
         }
+        report::show(&diagnostics, &sources);
         if let Err(abort) = end {
             return Err(End(i32::from(abort.0)));
         }

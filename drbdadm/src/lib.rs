@@ -7,6 +7,7 @@
 //! * [`validate`]: what must hold before a command may work on a resource.
 //! * [`plan`]: pure: (resource, running state, command) to the calls to make.
 //! * [`run`]: makes them, or prints them for `-d`.
+//! * [`report`]: what a terminal is shown besides the genuine messages.
 //! * [`handler`]: drbdadm as the engine's helper.
 //! * [`wait`]: the wait for peers at boot.
 //! * [`app`]: one invocation from start to end.
@@ -21,6 +22,7 @@ pub mod command;
 pub mod environment;
 pub mod handler;
 pub mod plan;
+pub mod report;
 pub mod run;
 pub mod select;
 pub mod usage;

@@ -19,19 +19,16 @@ pub(super) fn bind(session: &mut Session, node: &Node) -> Result<(), Abort> {
 }
 
 fn bind_all(session: &mut Session, config: &mut Config, node: &Node) -> Result<(), Abort> {
-    let index: HashMap<String, usize> = config
-        .resources
-        .iter()
-        .enumerate()
-        .map(|(at, r)| (r.name.clone(), at))
-        .collect();
+    let numbered = config.resources.iter().enumerate();
+    let index: HashMap<String, usize> = numbered.map(|(at, r)| (r.name.clone(), at)).collect();
     let stacked: Vec<usize> = (0..config.resources.len())
         .filter(|at| config.resources[*at].hosts.iter().any(is_stacked))
         .collect();
     for at in &stacked {
         name_stacked_hosts(session, config, *at, &index)?;
     }
-    for at in (0..config.resources.len()).filter(|at| !stacked.contains(at)) {
+    // Ascending, therefore searchable.
+    for at in (0..config.resources.len()).filter(|at| stacked.binary_search(at).is_err()) {
         find_me(session, config, at, &index, node);
     }
     for at in &stacked {
@@ -40,6 +37,7 @@ fn bind_all(session: &mut Session, config: &mut Config, node: &Node) -> Result<(
     for at in stacked {
         bind_volumes(session, config, at, &index);
     }
+    config.by_name = index;
     Ok(())
 }
 

@@ -103,7 +103,7 @@ impl<'a> Parser<'a> {
             TokenKind::Unterminated => format!(
                 "{shown}:{line}: Unterminated double quoted string\n  \
                  we don't allow embedded newlines\n  >>>{}...<<<",
-                start.trim_end_matches('\n')
+                start
             ),
             _ => return Ok(()),
         };
@@ -133,15 +133,11 @@ impl<'a> Parser<'a> {
         label: &str,
         help: Option<String>,
     ) -> Abort {
+        let label = self.label_at(token, label);
         self.session.diagnostics.push(Diagnostic {
             text,
             severity: Severity::Error,
-            label: Some(Label {
-                source: self.source,
-                offset: token.offset,
-                length: token.raw.len(),
-                text: label.to_owned(),
-            }),
+            label: Some(label),
             help,
         });
         Abort::INVALID
@@ -155,8 +151,22 @@ impl<'a> Parser<'a> {
 
     /// A remark at a line of this file that makes the configuration unusable.
     pub fn invalid(&mut self, line: u32, text: &str) {
-        let text = format!("{}:{line}: {text}", self.shown);
-        self.session.invalid(text);
+        self.session
+            .invalid(format!("{}:{line}: {text}", self.shown));
+        let token = self.tokens[self.at.saturating_sub(1)];
+        let label = self.label_at(&token, "here");
+        if let Some(diagnostic) = self.session.diagnostics.last_mut() {
+            diagnostic.label = Some(label);
+        }
+    }
+
+    fn label_at(&self, token: &Token<'_>, text: &str) -> Label {
+        Label {
+            source: self.source,
+            offset: token.offset,
+            length: token.raw.len(),
+            text: text.to_owned(),
+        }
     }
 
     /// Registers a name of the whole configuration.

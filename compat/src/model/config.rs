@@ -1,6 +1,6 @@
 //! The configuration as a whole.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use super::{Host, HostKind, Sections, Volume};
 
@@ -76,6 +76,8 @@ pub struct Config {
     pub resources: Vec<Resource>,
     /// How it is written.
     pub dialect: Dialect,
+    /// Index by name, of the first resource that has it.
+    pub(crate) by_name: HashMap<String, usize>,
 }
 
 /// `resource NAME { }`.
@@ -141,6 +143,6 @@ impl Resource {
 impl Config {
     /// The index of the resource with this name.
     pub fn position(&self, name: &str) -> Option<usize> {
-        self.resources.iter().position(|r| r.name == name)
+        self.by_name.get(name).copied()
     }
 }

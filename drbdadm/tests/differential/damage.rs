@@ -59,7 +59,6 @@ const JUNK: &[&str] = &[
     "alpha",
     "beta",
     "'",
-    "é",
     "stacked-on-top-of",
     "ignore-on",
     "protocol",

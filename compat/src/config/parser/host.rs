@@ -402,8 +402,10 @@ fn inherit_volumes(host: &mut Host, templates: &[Volume]) -> Vec<Inherited> {
             volume.disk.clone_from(&template.disk);
             inherited.disk = true;
         }
-        if volume.device.is_none() && volume.minor.is_none() {
+        if volume.device.is_none() {
             volume.device.clone_from(&template.device);
+        }
+        if volume.minor.is_none() {
             volume.minor = template.minor;
             inherited.minor = template.minor.is_some();
         }
