@@ -156,8 +156,7 @@ fn captured_uuids() -> UuidSet {
     let block = stage("show-gi 0", "role 0");
     let block = blocks(CAPTURE)
         .into_iter()
-        .filter(|b| b.words == block[0].words)
-        .next_back()
+        .rfind(|b| b.words == block[0].words)
         .unwrap();
     let line = block
         .ending
