@@ -156,9 +156,9 @@ impl Writer {
         if self.syslog.is_none() {
             self.syslog = connect();
         }
-        let failed = |socket: &UnixDatagram| match socket.send(message.as_bytes()) {
-            Err(e) if e.kind() != io::ErrorKind::WouldBlock => true,
-            _ => false,
+        let failed = |socket: &UnixDatagram| {
+            let error = socket.send(message.as_bytes()).err();
+            error.is_some_and(|e| e.kind() != io::ErrorKind::WouldBlock)
         };
         if self.syslog.as_ref().is_some_and(failed) {
             self.syslog = None;

@@ -17,13 +17,16 @@ const QUEUE: usize = 4096;
 /// The first number of each stream (spec 30 section 4.5).
 const FIRST: u32 = 3;
 
+/// Where a client's notices go.
+type Listener = mpsc::Sender<Arc<[u8]>>;
+
 /// A client's notices.
 pub type Subscription = mpsc::Receiver<Arc<[u8]>>;
 
 /// Where clients subscribe.
 #[derive(Clone, Default)]
 pub struct Hub {
-    listeners: Arc<Mutex<Vec<mpsc::Sender<Arc<[u8]>>>>>,
+    listeners: Arc<Mutex<Vec<Listener>>>,
 }
 
 impl Hub {

@@ -341,9 +341,8 @@ fn peer_flags(flags: MdFlags, disk: DiskState) -> u32 {
         && !flags.contains(MdFlags::WAS_UP_TO_DATE)
         && disk != DiskState::Diskless;
     let full = flags.contains(MdFlags::FULL_SYNC);
-    u32::from(connected) * PEER_CONNECTED
-        | u32::from(outdated) * PEER_OUTDATED
-        | u32::from(full) * PEER_FULL_SYNC
+    let set = |on: bool, bit: u32| if on { bit } else { 0 };
+    set(connected, PEER_CONNECTED) | set(outdated, PEER_OUTDATED) | set(full, PEER_FULL_SYNC)
 }
 
 /// Counters of the messages have 32 bits.

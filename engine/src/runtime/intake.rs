@@ -39,6 +39,10 @@ struct Window {
 }
 
 /// Where in a packet the next byte belongs.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "there is one of it, and it must not allocate"
+)]
 enum Awaiting {
     Header,
     Body(Header),
