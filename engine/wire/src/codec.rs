@@ -1,5 +1,6 @@
 //! Packets to bytes and back under one agreement.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::error::{DecodeError, EncodeError};
@@ -123,6 +124,9 @@ impl Codec {
             command,
             length,
         };
+        if command == Command::CompressedBitmap && length < 2 {
+            return Err(DecodeError::BitmapTooSmall { length });
+        }
         let Some(tail) = (length as usize).checked_sub(fixed) else {
             return Err(match socket {
                 Socket::Data => DecodeError::UnexpectedSize {
@@ -135,11 +139,7 @@ impl Codec {
         };
         match command.row().tail {
             Tail::Data => self.check_payload(header)?,
-            _ if tail == 0 => {}
-            Tail::None if socket == Socket::Meta => {
-                return Err(DecodeError::WrongMetaSize { command, length });
-            }
-            Tail::None => return Err(DecodeError::NoPayloadExpected { command, length }),
+            Tail::None if tail > 0 => return Err(too_long_without_tail(socket, header, fixed)),
             _ if tail > command.tail_limit(self.agreed) => {
                 return Err(DecodeError::TooLong {
                     command,
@@ -197,7 +197,7 @@ impl Codec {
             return Err(too_short);
         }
         let input = &mut Reader(bytes);
-        let body = self.take_body(header, input)?.ok_or(too_short)?;
+        let body = self.take_body(header, input).ok_or(too_short)?;
         let digest = match header.command.row().tail {
             Tail::Data => Digest::new(input.rest()).ok_or(too_short)?,
             _ => Digest::EMPTY,
@@ -296,65 +296,31 @@ impl Codec {
             .contains(crate::version::Features::WRITE_SAME)
     }
 
-    fn take_body(
-        &self,
-        header: &Header,
-        input: &mut Reader<'_>,
-    ) -> Result<Option<Body>, DecodeError> {
-        let command = header.command;
-        let bad_name = DecodeError::BadName { command };
-        Ok(match command {
-            Command::SyncParam => {
-                let Some(rate) = u32::take(input) else {
-                    return Ok(None);
-                };
-                let verify_alg = match self.agreed.version.0 {
-                    ..88 => Some(AlgName::NONE),
-                    88.. => take_name(input.rest()),
-                };
-                Some(Body::SyncParam(SyncParam {
-                    rate,
-                    verify_alg: verify_alg.ok_or(bad_name)?,
-                    csums_alg: AlgName::NONE,
-                    controller: None,
-                }))
-            }
-            Command::SyncParam89 => {
-                let fields = |input: &mut Reader<'_>| {
-                    Some((
-                        u32::take(input)?,
-                        input.array::<{ AlgName::FIELD }>()?,
-                        input.array::<{ AlgName::FIELD }>()?,
-                    ))
-                };
-                let Some((rate, verify, csums)) = fields(input) else {
-                    return Ok(None);
-                };
-                Some(Body::SyncParam(SyncParam {
-                    rate,
-                    verify_alg: take_name(&verify).ok_or(bad_name)?,
-                    csums_alg: take_name(&csums).ok_or(bad_name)?,
-                    controller: SyncController::take(input),
-                }))
-            }
-            Command::Protocol | Command::ProtocolUpdate => {
-                let Some(codes) = Field::take(input) else {
-                    return Ok(None);
-                };
-                let integrity_alg = match self.agreed.version.0 {
-                    ..87 => Some(AlgName::NONE),
-                    87.. => take_name(input.rest()),
-                };
-                let params = ProtocolParams {
-                    codes,
-                    integrity_alg: integrity_alg.ok_or(bad_name)?,
-                };
-                Some(match command {
-                    Command::ProtocolUpdate => Body::ProtocolUpdate(params),
-                    _ => Body::Protocol(params),
-                })
-            }
-            _ => self.take_plain(header, input),
+    /// `None` if the input is too short.
+    fn take_body(&self, header: &Header, input: &mut Reader<'_>) -> Option<Body> {
+        let version = self.agreed.version.0;
+        Some(match header.command {
+            Command::SyncParam => Body::SyncParam(SyncParam {
+                rate: u32::take(input)?,
+                verify_alg: name_since(88, version, input),
+                csums_alg: AlgName::NONE,
+                controller: None,
+            }),
+            Command::SyncParam89 => Body::SyncParam(SyncParam {
+                rate: u32::take(input)?,
+                verify_alg: take_name(&input.array::<{ AlgName::FIELD }>()?),
+                csums_alg: take_name(&input.array::<{ AlgName::FIELD }>()?),
+                controller: SyncController::take(input),
+            }),
+            Command::Protocol => Body::Protocol(ProtocolParams {
+                codes: Field::take(input)?,
+                integrity_alg: name_since(87, version, input),
+            }),
+            Command::ProtocolUpdate => Body::ProtocolUpdate(ProtocolParams {
+                codes: Field::take(input)?,
+                integrity_alg: name_since(87, version, input),
+            }),
+            _ => return self.take_plain(header, input),
         })
     }
 
@@ -436,6 +402,22 @@ impl Codec {
     }
 }
 
+/// What the kernel says of extra bytes behind a fixed structure.
+fn too_long_without_tail(socket: Socket, header: Header, fixed: usize) -> DecodeError {
+    let Header {
+        command, length, ..
+    } = header;
+    match (socket, command) {
+        (Socket::Meta, _) => DecodeError::WrongMetaSize { command, length },
+        (Socket::Data, Command::SyncParam89) => DecodeError::TooLong {
+            command,
+            limit: fixed,
+            received: length,
+        },
+        (Socket::Data, _) => DecodeError::NoPayloadExpected { command, length },
+    }
+}
+
 fn put_name(name: &AlgName, out: &mut Vec<u8>) {
     out.extend_from_slice(name.as_str().as_bytes());
     out.push(0);
@@ -447,10 +429,34 @@ fn put_name_field(name: &AlgName, out: &mut Vec<u8>) {
     out.resize(end, 0);
 }
 
-/// A name up to its NUL; whatever follows the NUL is padding.
-fn take_name(bytes: &[u8]) -> Option<AlgName> {
-    let end = bytes.iter().position(|&byte| byte == 0)?;
-    AlgName::new(core::str::from_utf8(&bytes[..end]).ok()?)
+/// The name at the end of a packet, which older versions do not transmit.
+fn name_since(first: u32, version: u32, input: &mut Reader<'_>) -> AlgName {
+    let bytes = input.rest();
+    if version >= first {
+        take_name(bytes)
+    } else {
+        AlgName::NONE
+    }
+}
+
+/// A name up to its NUL. As in the kernel, a field without NUL loses its last byte, and a missing
+/// field means no name: the comparison of the settings then decides, not the decoder. Bytes that
+/// no name has become `?`, which equals nothing.
+fn take_name(bytes: &[u8]) -> AlgName {
+    let room = bytes.len().saturating_sub(1).min(AlgName::FIELD - 1);
+    let name: String = bytes
+        .iter()
+        .take(room)
+        .take_while(|&&byte| byte != 0)
+        .map(|&byte| {
+            if byte.is_ascii() {
+                char::from(byte)
+            } else {
+                '?'
+            }
+        })
+        .collect();
+    AlgName::new(&name).unwrap_or_default()
 }
 
 /// The bitmap is a stream of little-endian 64-bit words.

@@ -1,9 +1,13 @@
-//! What can be wrong with a packet. The texts are those of the kernel's log (spec 50 section 3).
+//! What can be wrong with a packet. The texts are those of the kernel's log (spec 50 section 3;
+//! those about lengths were asked from a kernel 8.4.11 node).
+
+use alloc::format;
+use alloc::string::String;
 
 use drbd_types::ConnState;
 
 use crate::table::{Command, Socket};
-use crate::version::ProtocolVersion;
+use crate::version::{Agreed, ProtocolVersion};
 
 /// Why received bytes are not an acceptable packet. Every one of them ends the connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -54,7 +58,7 @@ pub enum DecodeError {
         length: u32,
     },
     /// A variable part beyond what the packet can have.
-    #[error("{}: packet too long, limit:{limit} received:{received}", .command.log_name())]
+    #[error("{}", too_long(*.command, *.limit, *.received))]
     TooLong {
         /// The packet.
         command: Command,
@@ -63,19 +67,19 @@ pub enum DecodeError {
         /// Bytes that the header announces.
         received: u32,
     },
+    /// A compressed bitmap without code.
+    #[error("ReportCBitmap packet too small (l:{length})")]
+    BitmapTooSmall {
+        /// Bytes that the header announces.
+        length: u32,
+    },
     /// A payload that is not made of whole sectors, or is larger than any version allows.
-    #[error("{}: bad payload size {size}", .command.log_name())]
+    #[error("error receiving {}, e: -5 l: {size}!", .command.log_name())]
     BadPayload {
         /// The packet.
         command: Command,
         /// Bytes of payload.
         size: u32,
-    },
-    /// An algorithm name without terminating NUL, or not text.
-    #[error("{}: malformed algorithm name", .command.log_name())]
-    BadName {
-        /// The packet.
-        command: Command,
     },
 }
 
@@ -86,6 +90,22 @@ impl DecodeError {
             (Socket::Data, _) => ConnState::ProtocolError,
             (Socket::Meta, Self::UnexpectedCommand { .. }) => ConnState::Disconnecting,
             (Socket::Meta, _) => ConnState::NetworkFailure,
+        }
+    }
+}
+
+/// The kernel has lines of its own for two packets, and one for all others.
+fn too_long(command: Command, limit: usize, received: u32) -> String {
+    match command {
+        Command::SyncParam | Command::SyncParam89 => {
+            format!("SyncParam packet too long: received {received}, expected <= {limit} bytes")
+        }
+        Command::CompressedBitmap => "ReportCBitmap packet too large".into(),
+        _ => {
+            // It counts what follows the fixed part, whose size no agreement changes here.
+            let fixed = command.fixed_size(Agreed::HANDSHAKE) as u32;
+            let left = received.saturating_sub(fixed);
+            format!("error receiving {}, e: -5 l: {left}!", command.log_name())
         }
     }
 }

@@ -147,7 +147,7 @@ fn data_bodies() -> impl Strategy<Value = Body> {
         (writes(), payload_sizes()).prop_map(|(range, block)| Body::WriteSame { range, block }),
         any::<[u8; 4]>().prop_map(|bytes| Body::Barrier(BarrierId(bytes))),
         prop::collection::vec(any::<u64>(), 0..=510).prop_map(Body::Bitmap),
-        (any::<u8>(), prop::collection::vec(any::<u8>(), 0..=4079)).prop_map(|(encoding, code)| {
+        (any::<u8>(), prop::collection::vec(any::<u8>(), 1..=4079)).prop_map(|(encoding, code)| {
             Body::CompressedBitmap(CompressedBitmap { encoding, code })
         }),
         requests().prop_map(Body::DataRequest),
@@ -324,14 +324,6 @@ proptest! {
     }
 }
 
-fn refusal(version: u32, socket: Socket, bytes: &[u8]) -> String {
-    let codec = Codec::new(Agreed {
-        version: ProtocolVersion(version),
-        features: Features::empty(),
-    });
-    decode(&codec, socket, bytes).unwrap_err().to_string()
-}
-
 /// A 16-byte header.
 fn h100(code: u16, length: u32) -> Vec<u8> {
     let mut bytes = vec![0x86, 0x20, 0xec, 0x20, 0, 0];
@@ -347,7 +339,7 @@ fn refusals_read_as_in_the_kernels_log() {
     let mut padded = h100(0x0e, 4);
     padded[15] = 1;
     let h80 = [0x83, 0x74, 0x02, 0x67, 0, 0x0e, 0, 4];
-    let cases: [(u32, Socket, &[u8], &str); 12] = [
+    let cases: [(u32, Socket, &[u8], &str); 18] = [
         (
             101,
             Socket::Data,
@@ -415,6 +407,42 @@ fn refusals_read_as_in_the_kernels_log() {
             &h100(0x30, 0),
             "Unexpected meta packet (null) (0x0030)",
         ),
+        (
+            101,
+            Socket::Data,
+            &h100(0x23, 200),
+            "SyncParam packet too long: received 200, expected <= 148 bytes",
+        ),
+        (
+            101,
+            Socket::Data,
+            &h100(0x0b, 124),
+            "error receiving ReportProtocol, e: -5 l: 100!",
+        ),
+        (
+            101,
+            Socket::Data,
+            &h100(0x24, 4090),
+            "ReportCBitmap packet too large",
+        ),
+        (
+            101,
+            Socket::Data,
+            &h100(0x24, 1),
+            "ReportCBitmap packet too small (l:1)",
+        ),
+        (
+            101,
+            Socket::Data,
+            &h100(0x00, 535),
+            "error receiving Data, e: -5 l: 511!",
+        ),
+        (
+            101,
+            Socket::Data,
+            &h100(0x00, 1_049_112),
+            "error receiving Data, e: -5 l: 1049088!",
+        ),
     ];
     for (version, socket, bytes, text) in cases {
         let codec = Codec::new(Agreed {
@@ -444,15 +472,27 @@ fn a_refused_packet_has_the_consequence_that_its_socket_demands() {
     }
 }
 
+/// A kernel to which these were sent compared the names, and did not complain of the packets.
 #[test]
-fn names_without_end_are_refused() {
-    let mut packet = h100(0x0b, 24 + 3);
-    packet.extend_from_slice(&[0; 24]);
-    packet.extend_from_slice(b"md5");
-    assert_eq!(
-        refusal(101, Socket::Data, &packet),
-        "ReportProtocol: malformed algorithm name"
-    );
+fn malformed_names_are_left_to_the_comparison_of_the_settings() {
+    let integrity_alg = |tail: &[u8]| {
+        let mut packet = h100(0x0b, 24 + tail.len() as u32);
+        packet.extend_from_slice(&[0; 24]);
+        packet.extend_from_slice(tail);
+        let codec = Codec::new(Agreed {
+            version: ProtocolVersion(101),
+            features: Features::empty(),
+        });
+        match decode(&codec, Socket::Data, &packet).unwrap().0.body {
+            Body::Protocol(params) => params.integrity_alg.as_str().to_owned(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(integrity_alg(b"md5\0"), "md5");
+    assert_eq!(integrity_alg(b"xyz"), "xy");
+    assert_eq!(integrity_alg(b""), "");
+    assert_eq!(integrity_alg(b"\xffoo\0"), "?oo");
+    assert_eq!(integrity_alg(&[b'x'; 64]), "x".repeat(63));
 }
 
 /// 32768 bytes of data with h80 length 0x8018, as 8.3.9 sends it at version 95 (spec 50 section 3).
