@@ -194,6 +194,17 @@ pub fn mark(
             )),
         }
     }
+    let behind = |range: &&std::ops::Range<u64>| {
+        start
+            .checked_add(range.end)
+            .is_none_or(|end| end > store.size().0)
+    };
+    if let Some(outside) = ranges.iter().find(behind) {
+        // A bitmap that claims to run beyond the device: fail before anything is written.
+        let from = outside.start / 4096 * 4096;
+        let mut page = PageBuffer::new(4096);
+        store.read(&mut session.con, "apply_al", start + from, &mut page)?;
+    }
     let mut rest = ranges.as_slice();
     while let Some(first) = rest.first() {
         // Whole pages from the first extent on, as far as the chunk reaches.

@@ -1,126 +1,14 @@
 //! Every crash point of every command that writes: the image that is left behind reads as the old
 //! or as the new meta-data, and nothing that was dirty is forgotten.
 
-use std::cell::RefCell;
-use std::collections::BTreeSet;
-use std::io;
-use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use drbd_types::{ByteCount, MdFlags};
 
-use drbd_types::{ByteCount, MdFlags, SectorCount};
-
-use super::args;
-use super::console::{Console, Respondent};
-use super::opening::Devices;
-use super::session::{Environment, Session};
-use super::table;
+use super::testing::{SIZE, Step, crashed_primary, layout, run};
+use crate::activity_log::initialized_block;
 use crate::activity_log::replay::{self, Replay};
-use crate::activity_log::{FREE, SlotUpdate, Transaction, fresh_ring, initialized_block};
 use crate::bitmap;
-use crate::device::{Caching, Claim, Kind, Medium, OpenError};
-use crate::layout::{Areas, Layout, Placement, Striping, superblock_byte};
+use crate::layout::{Areas, Placement, Striping, superblock_byte};
 use crate::record::{Format, Record};
-use crate::superblock::{MagicKind, Superblock};
-
-const SIZE: u64 = 2 << 20;
-
-/// What a command did to its device.
-#[derive(Clone, Debug)]
-enum Step {
-    Write { at: usize, bytes: Vec<u8> },
-    Flush,
-}
-
-/// A disk in memory that remembers every step.
-#[derive(Clone, Default)]
-struct Disk {
-    image: Rc<RefCell<Vec<u8>>>,
-    steps: Rc<RefCell<Vec<Step>>>,
-}
-
-impl Medium for Disk {
-    fn size(&self) -> ByteCount {
-        ByteCount(self.image.borrow().len() as u64)
-    }
-    fn kind(&self) -> Kind {
-        Kind::BlockDevice
-    }
-    fn descriptor(&self) -> i32 {
-        3
-    }
-    fn lock(&self, _: Claim) -> io::Result<()> {
-        Ok(())
-    }
-    fn read_up_to(&self, at: ByteCount, buffer: &mut [u8]) -> io::Result<usize> {
-        let image = self.image.borrow();
-        let rest = image.get(at.0 as usize..).unwrap_or_default();
-        let count = rest.len().min(buffer.len());
-        buffer[..count].copy_from_slice(&rest[..count]);
-        Ok(count)
-    }
-    fn write_at(&self, at: ByteCount, bytes: &[u8]) -> io::Result<()> {
-        let at = at.0 as usize;
-        self.image.borrow_mut()[at..at + bytes.len()].copy_from_slice(bytes);
-        self.steps.borrow_mut().push(Step::Write {
-            at,
-            bytes: bytes.to_vec(),
-        });
-        Ok(())
-    }
-    fn zero_out(&self, at: ByteCount, length: ByteCount) -> io::Result<()> {
-        self.write_at(at, &vec![0; length.0 as usize])
-    }
-    fn flush(&self) -> io::Result<()> {
-        self.steps.borrow_mut().push(Step::Flush);
-        Ok(())
-    }
-}
-
-impl Devices for Disk {
-    fn open(&mut self, _: &Path, _: Claim, _: Caching) -> Result<Box<dyn Medium>, OpenError> {
-        Ok(Box::new(self.clone()))
-    }
-}
-
-/// Runs a command on an image, with `--force`. Returns status, image and steps.
-fn run(image: Vec<u8>, line: &str, state: &Path) -> (u8, Vec<u8>, Vec<Step>) {
-    let words: Vec<String> = format!("--force 0 {line}")
-        .split_whitespace()
-        .map(str::to_owned)
-        .collect();
-    let env = Environment {
-        program: "drbdmeta".to_owned(),
-        state_dir: state.to_owned(),
-        lock_dir: PathBuf::new(),
-    };
-    let parsed = args::parse("drbdmeta", &words).unwrap();
-    let call = super::resolve(&env, parsed).unwrap();
-    let disk = Disk {
-        image: Rc::new(RefCell::new(image)),
-        ..Disk::default()
-    };
-    let con = Console::new(
-        Box::new(io::sink()),
-        Box::new(io::sink()),
-        Respondent::Forced,
-        0,
-    );
-    let mut session = Session {
-        con,
-        call,
-        env,
-        devices: Box::new(disk.clone()),
-    };
-    let command = session.call.command;
-    assert_eq!(command.effect, table::Effect::Modifies);
-    let status = match (command.run)(&mut session) {
-        Ok(status) => status,
-        Err(failure) => failure.status,
-    };
-    let image = disk.image.borrow().clone();
-    let steps = disk.steps.borrow().clone();
-    (status, image, steps)
-}
 
 /// Every image that a crash can leave: what was flushed is there; of the writes since then any one
 /// is missing, any one alone has arrived, or one is torn at any sector.
@@ -155,55 +43,15 @@ fn variants(durable: &[u8], flying: &[(usize, &[u8])]) -> Vec<Vec<u8>> {
         image
     };
     let mut images = vec![with(&|_| 0), with(&|_| usize::MAX)];
-    for only in 0..flying.len() {
+    for (only, (_, bytes)) in flying.iter().enumerate() {
         images.push(with(&|i| if i == only { usize::MAX } else { 0 }));
         images.push(with(&|i| if i == only { 0 } else { usize::MAX }));
-        let sectors = flying[only].1.len() / 512;
+        let sectors = bytes.len() / 512;
         for torn in (1..sectors).step_by(sectors.div_ceil(6).max(1)) {
             images.push(with(&|i| if i == only { torn * 512 } else { usize::MAX }));
         }
     }
     images
-}
-
-fn layout(placement: Placement) -> (Layout, Areas) {
-    let layout = Layout::compute(ByteCount(SIZE), placement, Striping::DEFAULT).unwrap();
-    (layout, layout.areas().unwrap())
-}
-
-/// A crashed Primary: dirty bits, hot extents.
-fn crashed_primary(placement: Placement) -> (Vec<u8>, BTreeSet<u32>) {
-    let (layout, areas) = layout(placement);
-    let mut sb = Superblock::fresh(&layout, Striping::DEFAULT);
-    sb.effective_size = SectorCount(16 * 8192);
-    if placement.is_internal() {
-        sb.effective_size = areas.capacity;
-    }
-    sb.uuids.current.0 = 0x1111_0000_1111_0000;
-    sb.uuids.bitmap.0 = 0x2222_0000_2222_0000;
-    sb.flags = MdFlags::from_bits_retain(0x13);
-    sb.al_nr_extents = 67;
-    let mut image = vec![0; SIZE as usize];
-    let put = |image: &mut Vec<u8>, at: usize, bytes: &[u8]| {
-        image[at..at + bytes.len()].copy_from_slice(bytes);
-    };
-    let log = areas.activity_log.0 as usize * 512;
-    for (tr, block) in fresh_ring(0, 8, 67, |_| FREE) {
-        put(&mut image, log + tr as usize * 4096, &block);
-    }
-    let block = Transaction {
-        tr_number: 8,
-        updates: &[SlotUpdate { slot: 1, extent: 0 }],
-        slots: 67,
-        context_start: 0,
-        context: &[FREE; 67],
-    }
-    .encode();
-    put(&mut image, log, &block);
-    put(&mut image, areas.bitmap.0 as usize * 512, &[0x81, 0, 1]);
-    let at = areas.superblock.0 as usize * 512;
-    put(&mut image, at, &sb.encode(MagicKind::InUse));
-    (image, [0].into())
 }
 
 fn record_at(image: &[u8], placement: Placement) -> Option<Record> {
@@ -221,7 +69,7 @@ const PLACEMENTS: [(Placement, &str); 2] = [
 fn apply_al_loses_no_hot_extent_at_any_crash_point() {
     let state = tempfile::tempdir().unwrap();
     for (placement, index) in PLACEMENTS {
-        let (start, _) = crashed_primary(placement);
+        let start = crashed_primary(placement);
         let line = format!("v08 disk {index} apply-al");
         let (status, done, steps) = run(start.clone(), &line, state.path());
         assert_eq!(status, 0);
@@ -249,7 +97,7 @@ fn create_md_leaves_old_or_new_at_any_crash_point() {
     let state = tempfile::tempdir().unwrap();
     for (placement, index) in PLACEMENTS {
         let (_, areas) = layout(placement);
-        for start in [vec![0; SIZE as usize], crashed_primary(placement).0] {
+        for start in [vec![0; SIZE as usize], crashed_primary(placement)] {
             let line = format!("v08 disk {index} create-md --ignore-sanity-checks");
             let (status, done, steps) = run(start.clone(), &line, state.path());
             assert_eq!(status, 0);
@@ -277,7 +125,7 @@ fn restore_md_leaves_old_or_new_at_any_crash_point() {
     .unwrap();
     for (placement, index) in PLACEMENTS {
         let (_, areas) = layout(placement);
-        for start in [vec![0; SIZE as usize], crashed_primary(placement).0] {
+        for start in [vec![0; SIZE as usize], crashed_primary(placement)] {
             let line = format!(
                 "v08 disk {index} restore-md {} --ignore-sanity-checks",
                 dump.display()
@@ -335,7 +183,7 @@ fn check_replaced(
 fn a_move_leaves_something_valid_at_any_crash_point() {
     // Grown by one page, so that old and new area overlap, and grown by a lot.
     for grown in [4096, 8192, 300_000 / 512 * 512] {
-        let (start, _) = crashed_primary(Placement::FlexInternal);
+        let start = crashed_primary(Placement::FlexInternal);
         let mut image = start.clone();
         image.resize(SIZE as usize + grown, 0);
         let state = tempfile::tempdir().unwrap();

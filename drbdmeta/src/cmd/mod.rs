@@ -16,6 +16,8 @@ mod create;
 mod dump;
 mod export;
 mod gi;
+#[cfg(test)]
+mod hostile_tests;
 mod in_use;
 mod lkbd;
 mod lock;
@@ -27,6 +29,8 @@ mod restore;
 pub mod session;
 mod store;
 pub(crate) mod table;
+#[cfg(test)]
+mod testing;
 mod v06;
 mod verify;
 

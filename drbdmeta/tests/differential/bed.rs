@@ -96,6 +96,40 @@ impl Side {
             .unwrap()
     }
 
+    /// Runs under a pseudo-terminal on which `typed` is typed; both streams come as one.
+    fn run_typed(&self, words: &[&str], typed: &str) -> Outcome {
+        let script =
+            "mount --bind \"$0/lib\" /var/lib && mount --bind \"$0/lock\" /var/lock || exit 99
+            cd \"$0/work\" && PATH=/usr/sbin:/usr/bin:/sbin:/bin && export PATH
+            exec script -q -e -E never -c \"$*\" /dev/null";
+        let mut child = Command::new("unshare")
+            .args(["-m", "--propagation", "private", "sh", "-c", script])
+            .arg(self.dir.path())
+            .arg(&self.program)
+            .args(words.iter().map(|word| match (*word, self.device()) {
+                ("DEV", Some(device)) => device,
+                (word, _) => word,
+            }))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(typed.as_bytes())
+            .unwrap();
+        let output = child.wait_with_output().unwrap();
+        let screen = String::from_utf8_lossy(&output.stdout).into_owned();
+        Outcome {
+            status: output.status.code(),
+            stdout: screen.replace(self.device().unwrap_or("DEV"), "DEV"),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
     fn run(&self, words: &[&str], stdin: Option<&str>) -> Outcome {
         let script = "mount --bind \"$0/lib\" /var/lib && mount --bind \"$0/lock\" /var/lock || exit 99
             cd \"$0/work\" && shift 0 && PATH=\"$0/bin:/usr/sbin:/usr/bin:/sbin:/bin\" && export PATH
@@ -221,6 +255,22 @@ impl Pair {
     pub fn outcomes(&self, line: &str) -> [Outcome; 2] {
         let words: Vec<&str> = line.split_whitespace().collect();
         self.sides().map(|side| normalised(side.run(&words, None)))
+    }
+
+    /// Runs on both with a person at the terminal; status, screen and disks must be equal.
+    #[track_caller]
+    pub fn same_typed(&self, line: &str, typed: &str) -> Outcome {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [ours, theirs] = self.sides().map(|side| side.run_typed(&words, typed));
+        assert!(
+            ours == theirs,
+            "drbdmeta {line}, typed {typed:?}: ours {:?}, genuine {:?}\n{}",
+            ours.status,
+            theirs.status,
+            difference("screen", &theirs.stdout, &ours.stdout),
+        );
+        self.same_images(line);
+        ours
     }
 
     /// Runs ours alone.

@@ -152,3 +152,23 @@ fn an_attached_minor_is_left_alone_alike() {
         pair.same("-f /dev/drbd0 v08 disk internal get-gi");
     }
 }
+
+#[test]
+fn a_person_at_the_terminal_is_asked_alike() {
+    for typed in ["yes\nyes\nyes\n", "no\nyes\nno\n", "y\n\n\n"] {
+        // Without --force only block devices are accepted.
+        let pair = Pair::on_loops(64 * MIB, &[]);
+        pair.same("0 v08 DEV internal create-md");
+        for command in [
+            "create-md",
+            "create-md -s 2",
+            "set-gi 1:2:3:4",
+            "wipe-md",
+            "restore-md dump",
+        ] {
+            pair.same_typed(&format!("0 v08 DEV internal {command}"), typed);
+        }
+        pair.patch(0, b"data");
+        pair.same_typed("0 v08 DEV internal create-md", typed);
+    }
+}
