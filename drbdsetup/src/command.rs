@@ -187,6 +187,28 @@ impl Command {
     }
 }
 
+/// A switch that the genuine tool does not have. It stands in the manual, not in the usage,
+/// which scripts compare.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Extension {
+    /// The command that takes it.
+    pub command: &'static str,
+    /// Its name.
+    pub name: &'static str,
+    /// What it does.
+    pub about: &'static str,
+}
+
+/// The switch of `status` for machine-readable output.
+pub const JSON: &str = "json";
+
+/// Everything that this tool takes beyond the genuine one.
+pub static EXTENSIONS: &[Extension] = &[Extension {
+    command: "status",
+    name: JSON,
+    about: "print an array of resources as JSON, with the names that DRBD 9 uses",
+}];
+
 /// The command with this name.
 pub fn find(name: &str) -> Option<&'static Command> {
     COMMANDS.iter().find(|command| command.name == name)

@@ -6,7 +6,7 @@
 //! * [`backend`]: the engine's socket or the kernel's netlink family; [`client`] converses over
 //!   either. Messages are those of `drbd-control`.
 //! * [`run`](mod@run): carries a call out; [`outcome`] has exit statuses and messages.
-//! * [`show`], [`query`], [`status`], [`events`], [`events2`]: answers as text, pure functions.
+//! * [`show`], [`query`], [`status`], [`json`], [`events`], [`events2`]: answers as text, pure functions.
 //! * [`wait`], [`check_resize`], [`lock`]: what the names say.
 //!
 //! Data flows one way: words, call, request, messages, text and exit status.
@@ -20,6 +20,7 @@ pub mod command;
 pub mod events;
 pub mod events2;
 pub mod getopt;
+pub mod json;
 pub mod lock;
 pub mod outcome;
 pub mod parse;

@@ -1,7 +1,7 @@
 //! A command line taken apart, in the order in which the genuine tool finds fault with it:
 //! object, addresses, option values, arguments, surplus words (spec 30 section 2.1).
 
-use crate::command::{self, Action, Arg, Command, Endpoints};
+use crate::command::{self, Action, Arg, Command, EXTENSIONS, Endpoints, Extension};
 use crate::getopt::{self, Long, Value};
 use crate::outcome::{self, Stop};
 use crate::usage;
@@ -156,7 +156,12 @@ pub fn parse(
     })
 }
 
-type Means = &'static OptionRow;
+/// What a long option stands for.
+#[derive(Clone, Copy)]
+enum Means {
+    Row(&'static OptionRow),
+    Extension(&'static Extension),
+}
 
 fn longs(command: &Command) -> Vec<Long<Means>> {
     let value = |row: &OptionRow| match row.kind {
@@ -172,10 +177,16 @@ fn longs(command: &Command) -> Vec<Long<Means>> {
             longs.push(Long {
                 name,
                 value: value(row),
-                means: row,
+                means: Means::Row(row),
             });
         }
     }
+    let extensions = EXTENSIONS.iter().filter(|e| e.command == command.name);
+    longs.extend(extensions.map(|extension| Long {
+        name: extension.name,
+        value: Value::None,
+        means: Means::Extension(extension),
+    }));
     longs
 }
 
@@ -270,7 +281,14 @@ impl Call {
         world: &dyn World,
     ) -> Result<Option<Settings>, Stop> {
         let mut settings: Option<Settings> = None;
-        for (row, value) in options {
+        for (means, value) in options {
+            let row = match means {
+                Means::Row(row) => row,
+                Means::Extension(extension) => {
+                    self.switches.push((extension.name, None));
+                    continue;
+                }
+            };
             let Some(attribute) = row.attribute.filter(|_| self.command.is_config()) else {
                 self.take_switch(program, row, value.as_deref())?;
                 continue;

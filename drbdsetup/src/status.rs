@@ -1,6 +1,7 @@
 //! `status`: resources, devices and peers for people (spec 30 section 2.9).
 
 use crate::client::{Client, Trouble};
+use crate::command;
 use crate::outcome::{Exit, Stop};
 use crate::parse::{Call, Object};
 use crate::run::printed;
@@ -84,6 +85,9 @@ pub fn status(call: &Call, client: &mut Client) -> Result<Stop, Stop> {
             exit: Exit::REFUSED.0,
             ..Stop::error(format!("{name}: No such resource\n"))
         });
+    }
+    if call.has(command::JSON) {
+        return Ok(printed(crate::json::render(&resources)));
     }
     let width = rustix::termios::tcgetwinsize(std::io::stdout())
         .ok()
@@ -453,6 +457,11 @@ const fn replication_mood(state: ConnState) -> (Mood, Whose) {
 
 /// Percent of the device that is in sync, with two places.
 fn done(resource: &Resource, peer_device: &Message) -> Option<String> {
+    percent_in_sync(resource, peer_device).map(|percent| format!("{percent:.2}"))
+}
+
+/// Percent of the device that is in sync; `None` for a device without size.
+pub fn percent_in_sync(resource: &Resource, peer_device: &Message) -> Option<f64> {
     let volume = peer_device.context()?.volume;
     let device = resource
         .devices
@@ -465,5 +474,5 @@ fn done(resource: &Resource, peer_device: &Message) -> Option<String> {
     }
     #[expect(clippy::cast_precision_loss, reason = "two places of a percentage")]
     let share = out_of_sync as f64 / size as f64;
-    Some(format!("{:.2}", 100.0 * (1.0 - share)))
+    Some(100.0 * (1.0 - share))
 }
