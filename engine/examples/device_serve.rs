@@ -5,6 +5,7 @@
 //! device_serve ublk 1 256 memory -- fio --filename=/dev/drbd1 ...
 //! ```
 
+use std::io;
 use std::process::{Command, ExitCode};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
@@ -122,16 +123,28 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
     if server.frontend.set(Arc::downgrade(&frontend)).is_err() {
         return Err("the front end is set once".into());
     }
-    frontend.open(Access::ReadWrite)?;
+    elsewhere(&frontend, |frontend| frontend.open(Access::ReadWrite))?;
     if let Some(mebibytes) = arguments.resize {
-        frontend.resize(SectorCount(mebibytes << 11))?;
+        let size = SectorCount(mebibytes << 11);
+        elsewhere(&frontend, move |frontend| frontend.resize(size))?;
     }
     let (program, rest) = (arguments.command.split_first()).ok_or("no command")?;
     let status = Command::new(program).args(rest).status()?;
-    frontend.stop()?;
+    elsewhere(&frontend, |frontend| frontend.stop())?;
     Ok(if status.success() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
+    })
+}
+
+/// Makes each call on a thread of its own, as the engine's worker threads do.
+fn elsewhere(
+    frontend: &Arc<dyn Frontend>,
+    call: impl FnOnce(&dyn Frontend) -> io::Result<()> + Send,
+) -> io::Result<()> {
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| call(&**frontend));
+        (thread.join()).unwrap_or_else(|_| Err(io::Error::other("the call panicked")))
     })
 }

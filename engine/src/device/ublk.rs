@@ -21,7 +21,7 @@ use std::thread::JoinHandle;
 
 use drbd_types::units::SECTOR_BYTES;
 use drbd_types::{Minor, Sector, SectorCount};
-use io_uring::{cqueue, opcode, types};
+use io_uring::{IoUring, cqueue, opcode, types};
 use libublk::ctrl::{UblkCtrl, UblkCtrlBuilder};
 use libublk::io::{BufDescList, UblkDev, UblkIOCtx, UblkQueue};
 use libublk::{BufDesc, UblkError, UblkFlags, UblkIORes, UblkUringData, sys};
@@ -38,6 +38,9 @@ use crate::buffer::{Buffer, MAX_LENGTH, Pool};
 
 /// Requests in flight of a device.
 const DEPTH: u16 = 128;
+
+/// Entries of a ring for commands to the driver, of which there is one at a time.
+const CONTROL_DEPTH: u32 = 4;
 
 /// Marks our devices in the driver's own record, together with the minor ("DRBD").
 const MARK: u64 = 0x4452_4244;
@@ -59,9 +62,13 @@ struct State {
     stopped: bool,
 }
 
+/// The driver's side of a device, for any thread. libublk keeps the ring for its commands per thread
+/// and makes it only in the thread that made the device; in all others it would panic.
+struct Control(UblkCtrl);
+
 /// A device that the driver knows.
 struct Device {
-    control: UblkCtrl,
+    control: Control,
     number: DeviceNumber,
     thread: JoinHandle<()>,
 }
@@ -146,11 +153,11 @@ fn clear_remains(minor: Minor) -> io::Result<()> {
         if !record.exists() {
             continue;
         }
-        let control = UblkCtrl::new_simple(id).map_err(io_error)?;
-        let info = control.dev_info();
+        let control = Control(UblkCtrl::new_simple(id).map_err(io_error)?);
+        let info = control.0.dev_info();
         let dead = u32::from(info.state) == sys::UBLK_S_DEV_DEAD;
         if info.ublksrv_flags == mark(minor) && dead {
-            control.del_dev_async().map_err(io_error)?;
+            control.run(UblkCtrl::del_dev_async)?;
         }
     }
     Ok(())
@@ -204,13 +211,13 @@ impl Ublk {
             control, thread, ..
         } = device;
         // The driver waits for the requests in flight, which complete as ever, then ends the queue.
-        control.stop_dev().map_err(io_error)?;
+        control.run(UblkCtrl::stop_dev)?;
         thread
             .join()
             .map_err(|_| io::Error::other("the queue thread panicked"))?;
         self.set_queue(None);
         // Without waiting: somebody may still hold the disk that is no more.
-        control.del_dev_async().map_err(io_error)?;
+        control.run(UblkCtrl::del_dev_async)?;
         Ok(())
     }
 
@@ -275,7 +282,7 @@ impl Frontend for Ublk {
             state.geometry.size = size;
             return Ok(());
         };
-        let updated = device.control.update_size(bytes.0).map_err(io_error);
+        let updated = device.control.run(|control| control.update_size(bytes.0));
         if updated.is_err() {
             // Before Linux 6.16 only a new device has a new size; while this one is held open it
             // keeps its size.
@@ -328,6 +335,31 @@ impl Drop for Ublk {
     }
 }
 
+impl Control {
+    fn run<T>(&self, command: impl FnOnce(&UblkCtrl) -> Result<T, UblkError>) -> io::Result<T> {
+        prepare_control_ring()
+            .and_then(|()| command(&self.0))
+            .map_err(io_error)
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        // libublk deletes a device that was not deleted. Without a ring it panics, so this is the
+        // best that can be done.
+        let _ = prepare_control_ring();
+    }
+}
+
+fn prepare_control_ring() -> Result<(), UblkError> {
+    libublk::ublk_init_ctrl_task_ring(|ring| {
+        if ring.is_none() {
+            *ring = Some(IoUring::builder().build(CONTROL_DEPTH)?);
+        }
+        Ok(())
+    })
+}
+
 impl Device {
     fn start(minor: Minor, geometry: Geometry, queue: Arc<Queue>) -> io::Result<Self> {
         let control = UblkCtrlBuilder::default()
@@ -340,8 +372,9 @@ impl Device {
             .dev_flags(UblkFlags::UBLK_DEV_F_ADD_DEV | UblkFlags::UBLK_DEV_F_DEL_DEV_ASYNC)
             .build()
             .map_err(io_error)?;
+        let control = Control(control);
         let device = UblkDev::new(
-            control.get_name(),
+            control.0.get_name(),
             |device| {
                 device.tgt.dev_size = geometry.bytes().0;
                 device.tgt.params = parameters(geometry);
@@ -352,7 +385,7 @@ impl Device {
                 queue.data.get_or_init(|| data);
                 Ok(())
             },
-            &control,
+            &control.0,
         );
         let device = Arc::new(device.map_err(io_error)?);
         let (ready, told) = channel();
@@ -364,11 +397,12 @@ impl Device {
             })?;
         // START_DEV waits for the queue, so a queue that failed must be known before.
         let thread_id = (told.recv()).map_err(|_| io::Error::other("no queue"))??;
-        control.set_thread_affinity(0, thread_id);
         let started = control
-            .configure_queue(&device, 0, thread_id)
-            .and_then(|_| control.start_dev(&device))
-            .map_err(io_error)
+            .run(|control| {
+                control.set_thread_affinity(0, thread_id);
+                control.configure_queue(&device, 0, thread_id)?;
+                control.start_dev(&device)
+            })
             .and_then(|_| {
                 let disk = format!("ublkb{}", device.dev_info.dev_id);
                 number_in_sysfs(OsStr::new(&disk))
@@ -380,8 +414,8 @@ impl Device {
                 thread,
             }),
             Err(e) => {
-                control.stop_dev().map_err(io_error)?;
-                control.del_dev_async().map_err(io_error)?;
+                control.run(UblkCtrl::stop_dev)?;
+                control.run(UblkCtrl::del_dev_async)?;
                 Err(e)
             }
         }
