@@ -74,6 +74,13 @@ mod timers;
 pub mod uuid_rules;
 mod volume;
 
+/// Protocol versions whose rules this core follows. Older ones complete, resync and disconnect
+/// by other rules (spec 50 section 15); offering them before those are built would cost data.
+pub const VERSIONS: drbd_wire::VersionRange = drbd_wire::VersionRange {
+    min: drbd_wire::ProtocolVersion(100),
+    max: drbd_wire::ProtocolVersion::NEWEST,
+};
+
 pub use activity_log::AlTransaction;
 pub use effect::{
     Access, DiskIo, Effect, HelperSubject, IoError, Level, LinkDelay, MetaIo, Outcome, Refusal,

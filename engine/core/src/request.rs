@@ -8,7 +8,9 @@
 use alloc::vec::Vec;
 
 use drbd_types::{ConnState, DiskState, Sector, SectorCount};
-use drbd_wire::{BlockId, BlockRequest, Body, ByteLen, DataFlags, DataHeader, Socket};
+use drbd_wire::{
+    BlockId, BlockRequest, Body, ByteLen, DataFlags, DataHeader, Features, Socket,
+};
 
 use crate::effect::{DiskIo, Effect, IoError, Level};
 use crate::input::{DiskError, Durability, IoId, IoRequest, Payload};
@@ -102,6 +104,7 @@ impl<B: Payload> Resource<B> {
                 (!fits(*sector, data.size(), volume.size)).then_some(IoError::Invalid)
             }
         };
+        let refusal = refusal.or_else(|| self.peer_cannot(v, &request));
         if let Some(error) = refusal {
             self.complete_io(v, id, Err(error));
             return;
@@ -112,6 +115,18 @@ impl<B: Payload> Resource<B> {
         } else {
             self.volumes[v].stalled.push_back(Stalled { id, request });
         }
+    }
+
+    /// A discard or zero-out that would have to be mirrored to a peer that does not know it.
+    fn peer_cannot(&self, v: usize, request: &IoRequest<B>) -> Option<IoError> {
+        let needed = match request {
+            IoRequest::Discard { .. } => Features::TRIM,
+            IoRequest::WriteZeroes { .. } => Features::WRITE_ZEROES,
+            _ => return None,
+        };
+        let agreed = self.conn.agreed()?;
+        let mirrored = state_rules::replicates(&self.volumes[v].state);
+        (mirrored && !agreed.features.contains(needed)).then_some(IoError::Unsupported)
     }
 
     /// Starts what the state admits now, in order of arrival.
@@ -616,7 +631,7 @@ impl<B: Payload> Resource<B> {
         self.retry_remote_reads();
     }
 
-    fn retry_remote_reads(&mut self) {
+    pub(crate) fn retry_remote_reads(&mut self) {
         let lost: Vec<(Key, VolumeNr)> = self
             .requests
             .iter()

@@ -13,7 +13,7 @@ use drbd_core::config::{
 use drbd_core::split_brain::{AfterSb0Pri, AfterSb1Pri, AfterSb2Pri, RrConflict};
 use drbd_core::state_rules::{Fencing, OnNoData, TwoPrimaries};
 use drbd_types::{Protocol, SectorCount};
-use drbd_wire::{AfterSb, Features, VersionRange};
+use drbd_wire::{AfterSb, Features};
 
 use crate::net::{self, Auth, HmacAlg, Secret};
 
@@ -177,7 +177,7 @@ pub fn connection(
     Ok(net::Config {
         local,
         peer,
-        versions: VersionRange::DRBD_84,
+        versions: drbd_core::VERSIONS,
         features: Features::all(),
         auth,
         connect_int: seconds(settings, "connect-int"),
