@@ -46,9 +46,6 @@ pub fn apply(session: &mut Session<'_>) -> Result<u8, Failure> {
     let Found::InPlace(mut record) = opened.found else {
         return Err(Failure::new(1, "No valid meta data found"));
     };
-    if record.format == Format::V09 {
-        return Err(super::refuse_v09());
-    }
     let (store, at) = (opened.store, opened.at);
     let plan = read_log(session, &store, &record, at)?;
     let was_unclean = record.is_unclean();

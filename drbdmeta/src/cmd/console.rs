@@ -62,6 +62,7 @@ pub struct Console<'a> {
     respondent: Respondent,
     verbosity: u8,
     out_error: Option<io::Error>,
+    watched: bool,
 }
 
 impl<'a> Console<'a> {
@@ -78,6 +79,7 @@ impl<'a> Console<'a> {
             respondent,
             verbosity,
             out_error: None,
+            watched: false,
         }
     }
 
@@ -90,17 +92,25 @@ impl<'a> Console<'a> {
         } else {
             Respondent::Nobody
         };
-        Console::new(
-            Box::new(BufWriter::new(io::stdout())),
-            Box::new(io::stderr()),
-            respondent,
-            verbosity,
-        )
+        Console {
+            watched: io::stderr().is_terminal(),
+            ..Console::new(
+                Box::new(BufWriter::new(io::stdout())),
+                Box::new(io::stderr()),
+                respondent,
+                verbosity,
+            )
+        }
     }
 
     /// How often `-v` was given.
     pub const fn verbosity(&self) -> u8 {
         self.verbosity
+    }
+
+    /// Whether stderr is a terminal: then explanations may follow the genuine messages.
+    pub fn is_watched(&self) -> bool {
+        self.watched
     }
 
     /// Whether `--force` was given.

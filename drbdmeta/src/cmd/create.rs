@@ -34,9 +34,6 @@ pub struct Existing {
 
 /// `create-md`
 pub fn run(session: &mut Session<'_>) -> Result<u8, Failure> {
-    if session.call.format == Format::V09 {
-        return Err(super::refuse_v09());
-    }
     let opened = session.open()?;
     if let Found::LastKnown { record, at, .. } = &opened.found {
         check_stripes_for_move(session, record)?;

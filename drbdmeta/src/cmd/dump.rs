@@ -33,9 +33,6 @@ pub fn run(session: &mut Session<'_>) -> Result<u8, Failure> {
         Found::InPlace(record) => (record, expected, None),
         Found::LastKnown { record, at, known } => (record, at, Some(known)),
     };
-    if record.format == Format::V09 {
-        return Err(super::refuse_v09());
-    }
     let unclean = record.is_unclean();
     if unclean {
         session

@@ -6,7 +6,7 @@ use drbd_types::{MdFlags, UuidSet};
 use super::console::{Answer, FAILED_IO, Failure, ppsize};
 use super::export;
 use super::session::Session;
-use crate::record::{Generation, GenerationCounts, NodeFlags, PeerFlags, Record, V09};
+use crate::record::{Generation, GenerationCounts, Record};
 
 /// The flag columns of v08 behind the UUIDs, in their order.
 pub const UUID_FLAG_COLUMNS: [MdFlags; 7] = [
@@ -28,13 +28,13 @@ pub const COUNT_FLAG_COLUMNS: [MdFlags; 3] = [
 /// `get-gi`
 pub fn get(session: &mut Session<'_>) -> Result<u8, Failure> {
     let (_, _, record) = session.open()?.in_place()?;
-    let line = line(&record, session.call.options.node_id);
+    let line = line(&record);
     session.con.say(line);
     Ok(0)
 }
 
 /// The line that get-gi prints.
-pub fn line(record: &Record, node_id: Option<u8>) -> String {
+pub fn line(record: &Record) -> String {
     match &record.generation {
         Generation::Counts(gc) => {
             let [human, timeout, connected, arbitrary] = gc.counts.map(u32::cast_signed);
@@ -48,7 +48,8 @@ pub fn line(record: &Record, node_id: Option<u8>) -> String {
         Generation::Uuids { uuids, flags } => {
             format!("{uuids}{}", columns(*flags, &UUID_FLAG_COLUMNS))
         }
-        Generation::Nodes(nodes) => node_line(nodes, node_id.unwrap_or(0)),
+        // Refused before anything is opened; a v09 block is no v07 or v08 meta-data.
+        Generation::Nodes(_) => String::new(),
     }
 }
 
@@ -57,39 +58,6 @@ fn columns(flags: MdFlags, order: &[MdFlags]) -> String {
         .iter()
         .map(|flag| if flags.contains(*flag) { ":1" } else { ":0" })
         .collect()
-}
-
-fn node_line(nodes: &V09, node_id: u8) -> String {
-    let peer = &nodes.peers[usize::from(node_id) % nodes.peers.len()];
-    let uuids = UuidSet {
-        current: nodes.current_uuid,
-        bitmap: peer.bitmap_uuid,
-        history: [nodes.history[0], nodes.history[1]],
-    };
-    let device = [
-        NodeFlags::CONSISTENT,
-        NodeFlags::WAS_UP_TO_DATE,
-        NodeFlags::PRIMARY_IND,
-        NodeFlags::CRASHED_PRIMARY,
-        NodeFlags::AL_CLEAN,
-        NodeFlags::AL_DISABLED,
-        NodeFlags::PRIMARY_LOST_QUORUM,
-    ]
-    .map(|flag| u8::from(nodes.flags.contains(flag)));
-    let of_peer = [
-        PeerFlags::CONNECTED,
-        PeerFlags::OUTDATED,
-        PeerFlags::FENCING,
-        PeerFlags::FULL_SYNC,
-        PeerFlags::DEVICE_SEEN,
-    ]
-    .map(|flag| u8::from(peer.flags.contains(flag)));
-    let flags: String = device
-        .iter()
-        .chain(&of_peer)
-        .map(|bit| format!(":{bit}"))
-        .collect();
-    format!("{uuids}{flags}")
 }
 
 /// `show-gi`
@@ -102,14 +70,14 @@ pub fn show(session: &mut Session<'_>) -> Result<u8, Failure> {
     let body = match &record.generation {
         Generation::Counts(gc) => counts_table(gc),
         Generation::Uuids { flags, .. } => uuid_table(&record, *flags),
-        Generation::Nodes(_) => format!("{}\n", line(&record, session.call.options.node_id)),
+        Generation::Nodes(_) => String::new(),
     };
     session.con.say(format_args!("{body}{}", sizes(&record)));
     Ok(0)
 }
 
 fn uuid_table(record: &Record, flags: MdFlags) -> String {
-    let line = line(record, None);
+    let line = line(record);
     let has = |flag| flags.contains(flag);
     let crashed = if has(MdFlags::CRASHED_PRIMARY) {
         " crashed"
@@ -221,11 +189,7 @@ pub fn dstate(session: &mut Session<'_>) -> Result<u8, Failure> {
             flags.contains(MdFlags::WAS_UP_TO_DATE),
             flags.contains(MdFlags::PEER_OUT_DATED),
         ),
-        Generation::Nodes(nodes) => (
-            nodes.flags.contains(NodeFlags::CONSISTENT),
-            nodes.flags.contains(NodeFlags::WAS_UP_TO_DATE),
-            nodes.peers[0].flags.contains(PeerFlags::OUTDATED),
-        ),
+        Generation::Nodes(_) => return Err(super::refuse_v09()),
     };
     let state = match (consistent, up_to_date, peer_outdated) {
         (false, ..) => "Inconsistent",
@@ -252,12 +216,7 @@ pub fn outdate(session: &mut Session<'_>) -> Result<u8, Failure> {
             }
             flags.remove(MdFlags::WAS_UP_TO_DATE);
         }
-        Generation::Nodes(nodes) => {
-            if !nodes.flags.contains(NodeFlags::CONSISTENT) {
-                return Err(inconsistent);
-            }
-            nodes.flags.remove(NodeFlags::WAS_UP_TO_DATE);
-        }
+        Generation::Nodes(_) => return Err(super::refuse_v09()),
     }
     session.commit(&store, at, &record)?;
     Ok(0)
@@ -275,12 +234,7 @@ pub fn invalidate(session: &mut Session<'_>) -> Result<u8, Failure> {
             flags.remove(MdFlags::CONSISTENT | MdFlags::WAS_UP_TO_DATE);
             flags.insert(MdFlags::FULL_SYNC);
         }
-        Generation::Nodes(nodes) => {
-            nodes
-                .flags
-                .remove(NodeFlags::CONSISTENT | NodeFlags::WAS_UP_TO_DATE);
-            nodes.peers[0].flags.insert(PeerFlags::FULL_SYNC);
-        }
+        Generation::Nodes(_) => return Err(super::refuse_v09()),
     }
     session.commit(&store, at, &record)?;
     Ok(0)
@@ -316,15 +270,14 @@ fn required_argument(session: &Session<'_>) -> Result<String, Failure> {
 pub fn set(session: &mut Session<'_>) -> Result<u8, Failure> {
     let text = required_argument(session)?;
     let (store, at, mut record) = session.open()?.in_place()?;
-    let node_id = session.call.options.node_id;
-    let previous = line(&record, node_id);
+    let previous = line(&record);
     let mut fields = Fields(Some(&text));
     match &mut record.generation {
         Generation::Counts(gc) => set_counts(gc, &mut fields)?,
         Generation::Uuids { uuids, flags } => set_uuids(uuids, flags, &mut fields)?,
         Generation::Nodes(_) => return Err(super::refuse_v09()),
     }
-    let now = line(&record, node_id);
+    let now = line(&record);
     session.con.say(format_args!("previously {previous}"));
     session.con.say(format_args!("set GI to  {now}"));
     if session.con.confirm("Write new GI to disk?") == Answer::No {

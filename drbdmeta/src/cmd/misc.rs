@@ -35,7 +35,11 @@ pub fn wipe(session: &mut Session<'_>) -> Result<u8, Failure> {
     Ok(0)
 }
 
-/// `forget-peer`: only v09 has peers to forget.
-pub fn forget_peer(_: &mut Session<'_>) -> Result<u8, Failure> {
-    Err(super::refuse_v09())
+/// `forget-peer`: what it is for exists in v09 only, which is refused before.
+pub fn forget_peer(session: &mut Session<'_>) -> Result<u8, Failure> {
+    let format = session.call.format;
+    Err(Failure::new(
+        1,
+        format_args!("{format} meta data has no peer slots to forget"),
+    ))
 }

@@ -132,6 +132,9 @@ fn execute(session: &mut Session<'_>) -> Result<u8, Failure> {
     }
     let Session { con, call, .. } = session;
     table::check_options(con, call.command, call.format, &call.options)?;
+    if call.format == Format::V09 {
+        return Err(refuse_v09());
+    }
     if call.args.len() > call.command.max_args {
         con.warn("Ignoring additional arguments");
     }

@@ -29,9 +29,6 @@ const TAG: &str = "meta_restore_md";
 
 /// `restore-md [FILE]`
 pub fn run(session: &mut Session<'_>) -> Result<u8, Failure> {
-    if session.call.format == Format::V09 {
-        return Err(super::refuse_v09());
-    }
     let mut source = Source::open(session.call.args.first().map(String::as_str))?;
     let opened = session.open()?;
     let known = !matches!(opened.found, Found::Nothing);
@@ -80,9 +77,6 @@ pub fn run(session: &mut Session<'_>) -> Result<u8, Failure> {
 
 /// `verify-dump [FILE]`: the device is not opened, so its size counts as 0.
 pub fn verify(session: &mut Session<'_>) -> Result<u8, Failure> {
-    if session.call.format == Format::V09 {
-        return Err(super::refuse_v09());
-    }
     let mut source = Source::open(session.call.args.first().map(String::as_str))?;
     let mut parser = source.parser()?;
     let head = read_head(&mut parser, session.call.format)?;

@@ -151,7 +151,29 @@ impl Session<'_> {
         } else if self.keeps_last_known() {
             opened.found = self.look_at_last_known(&opened.store)?;
         }
+        if opened.found == Found::Nothing {
+            self.advise(&block);
+        }
         Ok(opened)
+    }
+
+    /// A person, who unlike a script can read on, is told what lies there instead.
+    fn advise(&mut self, block: &Block) {
+        let other = Format::ALL
+            .into_iter()
+            .filter(|format| *format != self.call.format)
+            .find(|format| Record::parse(*format, block).is_some());
+        let (Some(other), true) = (other, self.con.is_watched()) else {
+            return;
+        };
+        let wanted = self.call.format;
+        self.con.warn(match other {
+            Format::V09 => format!(
+                "This is DRBD 9 meta data (v09). create-md converts it to {wanted}, \
+                 if it has a single peer."
+            ),
+            _ => format!("This is {other} meta data. create-md converts it to {wanted}."),
+        });
     }
 
     /// Whether the block is meta-data of this format at this placement, telling why not.

@@ -36,11 +36,10 @@ impl Subject {
                 (record, at)
             }
         };
-        if matches!(record.format, Format::V06 | Format::V09) {
-            let format = record.format;
+        if record.format == Format::V06 {
             return Err(Failure::new(
                 1,
-                format_args!("{format} meta data has no activity log and bitmap to look at here"),
+                "v06 meta data has neither activity log nor bitmap",
             ));
         }
         Ok(Self { store, at, record })

@@ -3,7 +3,7 @@
 
 use drbd_types::{MdFlags, Uuid, UuidSet};
 
-use super::{Format, Generation, GenerationCounts, NodeFlags, PeerFlags, Record, V09};
+use super::{Format, Generation, GenerationCounts, PeerFlags, Record, V09};
 use crate::superblock::MagicKind;
 
 /// How dirty the old bitmap is, which decides the bitmap UUID.
@@ -19,8 +19,6 @@ pub enum Dirty {
 pub fn convert(record: Record, to: Format, dirty: Dirty) -> Record {
     let generation = match (record.generation, to) {
         (Generation::Counts(gc), Format::V08) => uuids_from_counts(gc, dirty),
-        (Generation::Counts(gc), Format::V09) => nodes_from(uuids_from_counts(gc, dirty)),
-        (old @ Generation::Uuids { .. }, Format::V09) => nodes_from(old),
         (Generation::Nodes(nodes), Format::V08) => uuids_from_nodes(&nodes),
         (_, Format::V06 | Format::V07) => Generation::Counts(GenerationCounts::default()),
         (same, _) => same,
@@ -59,21 +57,6 @@ const PEER_FLAGS: [(MdFlags, PeerFlags); 3] = [
     (MdFlags::FULL_SYNC, PeerFlags::FULL_SYNC),
     (MdFlags::PEER_OUT_DATED, PeerFlags::OUTDATED),
 ];
-
-fn nodes_from(generation: Generation) -> Generation {
-    let Generation::Uuids { uuids, mut flags } = generation else {
-        return generation;
-    };
-    let mut nodes = V09::fresh();
-    for (ours, theirs) in PEER_FLAGS {
-        nodes.peers[0].flags.set(theirs, flags.contains(ours));
-        flags.remove(ours);
-    }
-    nodes.flags = NodeFlags::from_bits_retain(flags.bits());
-    nodes.current_uuid = uuids.current;
-    nodes.history[..2].copy_from_slice(&uuids.history);
-    Generation::Nodes(Box::new(nodes))
-}
 
 fn uuids_from_nodes(nodes: &V09) -> Generation {
     let mut flags = MdFlags::from_bits_retain(nodes.flags.bits());

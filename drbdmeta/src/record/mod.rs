@@ -152,11 +152,10 @@ impl Record {
                 flags: MdFlags::empty(),
                 counts: [1; 4],
             }),
-            Format::V08 => Generation::Uuids {
+            Format::V08 | Format::V09 => Generation::Uuids {
                 uuids: UuidSet::JUST_CREATED,
                 flags: MdFlags::AL_CLEAN,
             },
-            Format::V09 => Generation::Nodes(Box::new(V09::fresh())),
         };
         Self {
             format,

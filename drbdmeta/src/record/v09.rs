@@ -101,15 +101,6 @@ pub struct Peer {
     pub bitmap_index: i32,
 }
 
-impl Peer {
-    const NONE: Self = Self {
-        bitmap_uuid: Uuid::EMPTY,
-        bitmap_dagtag: 0,
-        flags: PeerFlags::empty(),
-        bitmap_index: -1,
-    };
-}
-
 /// The part of a v09 superblock that other formats do not have.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct V09 {
@@ -130,18 +121,6 @@ pub struct V09 {
 }
 
 impl V09 {
-    pub(super) fn fresh() -> Self {
-        Self {
-            current_uuid: drbd_types::uuid::JUST_CREATED,
-            members: 0,
-            flags: NodeFlags::AL_CLEAN,
-            bm_max_peers: 1,
-            node_id: -1,
-            peers: [Peer::NONE; PEERS],
-            history: [Uuid::EMPTY; PEERS],
-        }
-    }
-
     /// Bitmaps in the area: 1 to 31.
     pub fn max_peers(&self) -> u32 {
         self.bm_max_peers.clamp(1, MAX_BITMAPS)

@@ -66,7 +66,7 @@ impl WordWriter {
             self.line_start(out)?;
             for _ in 0..GROUP {
                 let Some(word) = words(at) else { break };
-                write!(out, " 0x{word:016X};")?;
+                out.write_all(&literal(word))?;
                 at += 1;
                 self.index += 1;
             }
@@ -100,6 +100,16 @@ impl WordWriter {
         }
         write!(out, "\n   ")
     }
+}
+
+/// ` 0x0123456789ABCDEF;`: most of a large dump consists of these.
+fn literal(word: u64) -> [u8; 20] {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    let mut text = *b" 0x0000000000000000;";
+    for (i, digit) in text[3..19].iter_mut().enumerate() {
+        *digit = DIGITS[(word >> (60 - 4 * i) & 0xf) as usize];
+    }
+    text
 }
 
 /// How many words from `at` on equal `word`, in whole groups. The genuine tool compares halves:

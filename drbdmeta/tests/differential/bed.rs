@@ -273,6 +273,12 @@ impl Pair {
         ours
     }
 
+    /// Runs the genuine program alone.
+    pub fn only_theirs(&self, line: &str) -> Outcome {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        self.theirs.run(&words, None)
+    }
+
     /// Runs ours alone.
     pub fn only_ours(&self, line: &str) -> Outcome {
         let words: Vec<&str> = line.split_whitespace().collect();

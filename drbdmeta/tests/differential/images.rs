@@ -507,3 +507,58 @@ fn what_the_kernel_driver_wrote_is_read_and_replayed_alike() {
         }
     }
 }
+
+#[test]
+fn meta_data_of_drbd_9_with_one_peer_is_converted_alike() {
+    for (size, index) in [(64 * MIB, "internal"), (8 * MIB, "flex-external")] {
+        let pair = Pair::new(size);
+        let source = Pair::new(size);
+        let made = source.only_theirs(&format!("-f 0 v09 disk {index} create-md 1"));
+        assert_eq!(made.status, Some(0), "{made:?}");
+        let mut block = [0; 4096];
+        let at = match index {
+            "internal" => size - 4096,
+            _ => 0,
+        };
+        source.theirs.disk().read_exact_at(&mut block, at).unwrap();
+        // UUIDs, device flags, flags and bitmap UUID of the peer.
+        block[8..16].copy_from_slice(&0x1234_5678_9abc_def0u64.to_be_bytes());
+        block[56..60].copy_from_slice(&0x93u32.to_be_bytes());
+        block[112..120].copy_from_slice(&0x1111u64.to_be_bytes());
+        block[128..132].copy_from_slice(&0xbu32.to_be_bytes());
+        block[1136..1144].copy_from_slice(&0x2222u64.to_be_bytes());
+        block[1144..1152].copy_from_slice(&0x3333u64.to_be_bytes());
+        pair.patch(at, &block);
+        pair.same(&format!("-f 0 v08 disk {index} get-gi"));
+        pair.same(&format!("-f 0 v08 disk {index} create-md"));
+        pair.same(&format!("-f 0 v08 disk {index} show-gi"));
+        pair.same(&format!("-f 0 v08 disk {index} dump-md"));
+    }
+}
+
+#[test]
+fn meta_data_of_drbd_9_with_more_peers_is_left_alone() {
+    let pair = Pair::new(64 * MIB);
+    let made = pair.only_theirs("-f 0 v09 disk internal create-md 3");
+    assert_eq!(made.status, Some(0), "{made:?}");
+    let mut before = [0; 4096];
+    pair.theirs
+        .disk()
+        .read_exact_at(&mut before, 64 * MIB - 4096)
+        .unwrap();
+    pair.ours
+        .disk()
+        .write_all_at(&before, 64 * MIB - 4096)
+        .unwrap();
+    for line in ["v08 disk internal create-md", "v09 disk internal dump-md"] {
+        let ours = pair.only_ours(&format!("-f 0 {line}"));
+        assert_eq!(ours.status, Some(20), "{ours:?}");
+        assert!(ours.stderr.contains("This is DRBD 9 meta data"), "{ours:?}");
+    }
+    let mut after = [0; 4096];
+    pair.ours
+        .disk()
+        .read_exact_at(&mut after, 64 * MIB - 4096)
+        .unwrap();
+    assert_eq!(before, after);
+}
