@@ -33,7 +33,7 @@ pub fn check_resize(call: &Call, client: &mut Client, paths: &Paths) -> Result<S
         ))
     })?;
     let note = format!("{size}\t{device}\n");
-    if fs::read_to_string(&path).is_ok_and(|old| old == note) {
+    if fs::read_to_string(&path).is_ok_and(|old| old.starts_with(&note)) {
         return Ok(printed(String::new()));
     }
     fs::write(&path, note).map_err(|error| failed(&path, &error))?;

@@ -136,6 +136,8 @@ pub struct Command {
     pub args: &'static [Arg],
     /// Its name in the registry of options, if it has any.
     pub options: Option<SetupCommand>,
+    /// What it does, for the manual.
+    pub about: &'static str,
 }
 
 const fn config(name: &'static str, op: Op, takes: Takes) -> Command {
@@ -150,6 +152,7 @@ const fn command(name: &'static str, action: Action, takes: Takes) -> Command {
         endpoints: Endpoints::None,
         args: &[],
         options: None,
+        about: "",
     }
 }
 
@@ -166,6 +169,11 @@ impl Command {
 
     const fn options(mut self, options: SetupCommand) -> Self {
         self.options = Some(options);
+        self
+    }
+
+    const fn about(mut self, about: &'static str) -> Self {
+        self.about = about;
         self
     }
 
@@ -219,50 +227,50 @@ use Takes::{Any, Minor, Nothing, Resource, ResourceOrAll};
 
 /// All commands.
 pub static COMMANDS: &[Command] = &[
-    config("primary", Op::Primary, Minor).options(O::Primary),
-    config("secondary", Op::Secondary, Minor),
+    config("primary", Op::Primary, Minor).options(O::Primary).about("Make the resource of a device Primary: its devices may be opened for writing."),
+    config("secondary", Op::Secondary, Minor).about("Make it Secondary again. Refused while a device is open."),
     config("attach", Op::Attach, Minor)
         .args(&[Arg::LowerDev, Arg::MetaDev, Arg::MetaIndex])
-        .options(O::Attach),
-    config("disk-options", Op::DiskOpts, Minor).options(O::DiskOptions),
-    config("detach", Op::Detach, Minor).options(O::Detach),
+        .options(O::Attach).about("Give a device its backing disk. The meta-data must exist and be clean (see drbdmeta(8))."),
+    config("disk-options", Op::DiskOpts, Minor).options(O::DiskOptions).about("Change disk options while the disk is attached."),
+    config("detach", Op::Detach, Minor).options(O::Detach).about("Take the backing disk away."),
     config("connect", Op::Connect, Resource)
         .connection()
-        .options(O::Connect),
+        .options(O::Connect).about("Configure the connection of a resource and let it connect."),
     config("net-options", Op::NetOpts, Nothing)
         .connection()
-        .options(O::NetOptions),
+        .options(O::NetOptions).about("Change network options of a connection."),
     config("disconnect", Op::Disconnect, Nothing)
         .connection()
-        .options(O::Disconnect),
-    config("resize", Op::Resize, Minor).options(O::Resize),
-    config("resource-options", Op::ResourceOpts, Resource).options(O::ResourceOptions),
-    config("new-current-uuid", Op::NewCurrentUuid, Minor).options(O::NewCurrentUuid),
-    config("invalidate", Op::Invalidate, Minor),
-    config("invalidate-remote", Op::InvalidatePeer, Minor),
-    config("pause-sync", Op::PauseSync, Minor),
-    config("resume-sync", Op::ResumeSync, Minor),
-    config("suspend-io", Op::SuspendIo, Minor),
-    config("resume-io", Op::ResumeIo, Minor),
-    config("outdate", Op::Outdate, Minor),
-    config("verify", Op::StartVerify, Minor).options(O::Verify),
-    command("down", Action::Down, Resource),
-    command("state", Action::Query(Query::State), Minor),
-    command("role", Action::Query(Query::Role), Minor),
-    command("sh-status", Action::ShStatus, Any),
-    command("cstate", Action::Query(Query::Cstate), Minor),
-    command("dstate", Action::Query(Query::Dstate), Minor),
-    command("show-gi", Action::Query(Query::ShowGi), Minor),
-    command("get-gi", Action::Query(Query::GetGi), Minor),
-    command("show", Action::Show, Any).options(O::Show),
-    command("status", Action::Status, ResourceOrAll).options(O::Status),
-    command("check-resize", Action::CheckResize, Minor),
-    command("events", Action::Events, Any),
-    command("events2", Action::Events2, ResourceOrAll).options(O::Events2),
-    command("wait-connect", Action::Wait(WaitFor::Connect), Minor).options(O::WaitConnect),
-    command("wait-sync", Action::Wait(WaitFor::Sync), Minor).options(O::WaitSync),
-    config("new-resource", Op::NewResource, Resource).options(O::NewResource),
-    config("new-minor", Op::NewMinor, Nothing).args(&[Arg::Resource, Arg::Minor, Arg::Volume]),
-    config("del-minor", Op::DelMinor, Minor),
-    config("del-resource", Op::DelResource, Resource),
+        .options(O::Disconnect).about("Disconnect and forget the network configuration."),
+    config("resize", Op::Resize, Minor).options(O::Resize).about("Adapt a device to a new size of its backing disks."),
+    config("resource-options", Op::ResourceOpts, Resource).options(O::ResourceOptions).about("Change options of a resource."),
+    config("new-current-uuid", Op::NewCurrentUuid, Minor).options(O::NewCurrentUuid).about("Start a new data generation."),
+    config("invalidate", Op::Invalidate, Minor).about("Throw the own data away: a full resync from the peer follows."),
+    config("invalidate-remote", Op::InvalidatePeer, Minor).about("Throw the peer's data away: a full resync to the peer follows."),
+    config("pause-sync", Op::PauseSync, Minor).about("Pause the resync of a device."),
+    config("resume-sync", Op::ResumeSync, Minor).about("Let it go on."),
+    config("suspend-io", Op::SuspendIo, Minor).about("Hold application I/O back."),
+    config("resume-io", Op::ResumeIo, Minor).about("Let it go on."),
+    config("outdate", Op::Outdate, Minor).about("Mark the own data as outdated. Refused while they are not at least that."),
+    config("verify", Op::StartVerify, Minor).options(O::Verify).about("Compare the data of both nodes. What differs is marked and synced at the next reconnect."),
+    command("down", Action::Down, Resource).about("Take a resource down completely and remove it."),
+    command("state", Action::Query(Query::State), Minor).about("The old name of role."),
+    command("role", Action::Query(Query::Role), Minor).about("Print own role and role of the peer."),
+    command("sh-status", Action::ShStatus, Any).about("Print the state as assignments for a shell."),
+    command("cstate", Action::Query(Query::Cstate), Minor).about("Print the connection state."),
+    command("dstate", Action::Query(Query::Dstate), Minor).about("Print own and the peer's disk state."),
+    command("show-gi", Action::Query(Query::ShowGi), Minor).about("Print the data generation identifiers with explanations."),
+    command("get-gi", Action::Query(Query::GetGi), Minor).about("Print them on one line."),
+    command("show", Action::Show, Any).options(O::Show).about("Print the configuration in effect."),
+    command("status", Action::Status, ResourceOrAll).options(O::Status).about("Print the state for people."),
+    command("check-resize", Action::CheckResize, Minor).about("Note the size of the backing disk, so that internal meta-data is found after it has grown off line."),
+    command("events", Action::Events, Any).about("Print every change, classic form, until interrupted."),
+    command("events2", Action::Events2, ResourceOrAll).options(O::Events2).about("Print every change as action, object, key:value pairs, until interrupted."),
+    command("wait-connect", Action::Wait(WaitFor::Connect), Minor).options(O::WaitConnect).about("Wait until the device is connected; exit status 5 when that takes too long."),
+    command("wait-sync", Action::Wait(WaitFor::Sync), Minor).options(O::WaitSync).about("Wait until the device is connected and in sync; exit status 5 when that takes too long."),
+    config("new-resource", Op::NewResource, Resource).options(O::NewResource).about("Create a resource."),
+    config("new-minor", Op::NewMinor, Nothing).args(&[Arg::Resource, Arg::Minor, Arg::Volume]).about("Create a device in a resource."),
+    config("del-minor", Op::DelMinor, Minor).about("Remove a device without disk."),
+    config("del-resource", Op::DelResource, Resource).about("Remove a resource without devices."),
 ];

@@ -1,6 +1,6 @@
 //! `drbdsetup`: the control client.
 //!
-//! * [`command`]: the table of commands; [`usage`] renders its texts.
+//! * [`command`]: the table of commands; [`usage`] and [`manual`] render its texts.
 //! * [`getopt`], [`words`], [`parse`]: a command line becomes a [`parse::Call`], or the genuine
 //!   complaint about it. [`world`] is what they need to know about the machine.
 //! * [`backend`]: the engine's socket or the kernel's netlink family; [`client`] converses over
@@ -22,6 +22,7 @@ pub mod events2;
 pub mod getopt;
 pub mod json;
 pub mod lock;
+pub mod manual;
 pub mod outcome;
 pub mod parse;
 pub mod query;

@@ -30,13 +30,27 @@ pub fn general(program: &str, complaint: Option<&str>) -> String {
 /// The usage of a command.
 pub fn of_command(program: &str, command: &Command) -> String {
     let mut words = vec![format!(" {program} {}", command.name)];
+    words.extend(arguments(command));
+    words.extend(command.option_rows().iter().map(|row| option(command, row)));
+    format!("USAGE:\n{}", wrap(&words))
+}
+
+/// The words behind a command that are no options.
+fn arguments(command: &Command) -> Vec<String> {
+    let mut words = Vec::new();
     words.extend(object(command.takes).map(|object| format!("{{{object}}}")));
     if command.endpoints == Endpoints::Both {
         words.extend(ADDRESSES.map(|name| format!("[{{af}}:]{{{name}}}[:{{port}}]")));
     }
     words.extend(command.args.iter().map(|arg| format!("{{{}}}", arg.name())));
-    words.extend(command.option_rows().iter().map(|row| option(command, row)));
-    format!("USAGE:\n{}", wrap(&words))
+    words
+}
+
+/// A command with its arguments on one line.
+pub fn synopsis(command: &Command) -> String {
+    let mut words = vec![command.name.to_owned()];
+    words.extend(arguments(command));
+    words.join(" ")
 }
 
 fn object(takes: Takes) -> Option<&'static str> {
