@@ -155,3 +155,23 @@ fn a_log_that_does_not_fit_is_refused_alike() {
     let pair = Pair::new(80_384);
     pair.same("-f 0 v08 disk internal create-md -s 1 -z 384");
 }
+
+#[test]
+fn large_devices_are_laid_out_alike() {
+    const GIB: u64 = 1024 * MIB;
+    for (size, index) in [
+        (10 * GIB + 512, "internal"),
+        (1024 * GIB, "internal"),
+        (1000 * GIB - 4096, "internal"),
+        (1024 * GIB, "flex-external"),
+        (2048 * GIB - 512, "flex-external"),
+        (2048 * GIB, "flex-external"),
+        (4096 * GIB, "flex-external"),
+        (33 * GIB, "255"),
+    ] {
+        let pair = Pair::new(size);
+        for command in ["create-md", "dump-md", "show-gi", "apply-al"] {
+            pair.same(&format!("-f 0 v08 disk {index} {command}"));
+        }
+    }
+}
