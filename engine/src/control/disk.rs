@@ -1,6 +1,6 @@
 //! The commands about disk and role of a volume.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use drbd_control::{DiskConf, Message, Nest, ParamError, Request, RetCode, Settings};
@@ -12,7 +12,7 @@ use drbdmeta::layout::Placement;
 use rustix::io::Errno;
 use tokio::sync::oneshot;
 
-use super::command::{Volume, change, check_resync_after, gone, reply_with};
+use super::command::{Volume, answer_of, change, check_resync_after, gone, reply_with};
 use super::engine::Engine;
 use super::options;
 use crate::device;
@@ -54,6 +54,8 @@ pub async fn attach(engine: &Arc<Engine>, request: &Request, about: Volume<'_>) 
     }
     match open(about, &shown, placement).await {
         Ok((store, image)) => {
+            let features = store.features;
+            let disk = PathBuf::from(&shown.backing_dev);
             let (answer, receiver) = oneshot::channel();
             let command = Command::Attach {
                 volume: about.volume,
@@ -64,7 +66,12 @@ pub async fn attach(engine: &Arc<Engine>, request: &Request, about: Volume<'_>) 
                 answer,
             };
             match (about.object.port.send(command), receiver.await) {
-                (Ok(()), Ok(reply)) => reply_with(request, &reply),
+                (Ok(()), Ok(reply)) => {
+                    if answer_of(&reply).is_success() {
+                        name_device(engine, about, features, &disk).await;
+                    }
+                    reply_with(request, &reply)
+                }
                 _ => gone(request),
             }
         }
@@ -75,6 +82,23 @@ pub async fn attach(engine: &Arc<Engine>, request: &Request, about: Volume<'_>) 
             request.reply(error.code)
         }
     }
+}
+
+/// Lets the block device know what its disk can do, and gives it the disk's name as well.
+async fn name_device(engine: &Engine, about: Volume<'_>, features: device::Features, disk: &Path) {
+    let paths = engine
+        .device_paths(about.object, about.volume)
+        .by_disk(disk);
+    let frontend = {
+        let mut config = about.object.shared.config();
+        let Some(volume) = config.volumes.get_mut(&about.volume) else {
+            return;
+        };
+        volume.features = features;
+        Arc::clone(&volume.frontend)
+    };
+    // A missing link is a convenience lost; the device itself works.
+    let _ = tokio::task::spawn_blocking(move || frontend.set_links(paths.links)).await;
 }
 
 async fn open(
@@ -133,7 +157,7 @@ pub async fn disk_options(request: &Request, about: Volume<'_>) -> Message {
         Ok(reply) => reply,
         Err(Gone) => return gone(request),
     };
-    if super::command::answer_of(&reply).is_success() {
+    if answer_of(&reply).is_success() {
         let mut config = about.object.shared.config();
         let disk = config.volumes.get_mut(&about.volume);
         if let Some(disk) = disk.and_then(|v| v.disk.as_mut()) {

@@ -14,11 +14,11 @@ use drbd_types::{ByteCount, Minor, SectorCount, VolumeNr};
 use super::object::{Object, Registry, Shared, Volume};
 use super::options;
 use crate::buffer::Pool;
-use crate::device::{self, DeviceError, DevicePaths, Geometry};
+use crate::device::{self, DeviceError, DevicePaths, Features, Geometry};
 use crate::log::{About, Log};
 use crate::runtime::driver::Driver;
 use crate::runtime::outside::{Outside, Services};
-use crate::runtime::port::{Command, Port, VolumeSink, port};
+use crate::runtime::port::{Command, VolumeSink, port};
 
 /// Memory for data in flight between network and disk, for each resource.
 const RESOURCE_POOL: ByteCount = ByteCount(256 << 20);
@@ -119,9 +119,7 @@ impl Engine {
         volume: VolumeNr,
         minor: Minor,
     ) -> Result<Volume, DeviceError> {
-        let name = &object.shared.name;
-        let paths = DevicePaths::new(&self.conf.run_dir)
-            .by_resource(name, (volume.0 != 0).then_some(volume));
+        let paths = self.device_paths(object, volume);
         let sink = VolumeSink {
             port: object.port.clone(),
             volume,
@@ -137,14 +135,15 @@ impl Engine {
         Ok(Volume {
             minor,
             disk: None,
+            features: Features::default(),
             frontend: Arc::from(frontend),
         })
     }
 
-    /// The volume with this minor and the way to its resource.
-    pub fn port_of(&self, minor: Minor) -> Option<Port> {
-        let (object, _) = self.registry.by_minor(minor)?;
-        Some(object.port.clone())
+    /// The names of a volume's block device while it has no disk.
+    pub fn device_paths(&self, object: &Object, volume: VolumeNr) -> DevicePaths {
+        let explicit = (volume.0 != 0).then_some(volume);
+        DevicePaths::new(&self.conf.run_dir).by_resource(&object.shared.name, explicit)
     }
 }
 

@@ -7,7 +7,7 @@ use drbd_control::{Context, DiskConf, Endpoint, Message, Needs, Request, RetCode
 use drbd_core::status::ResourceStatus;
 use drbd_types::{Minor, VolumeNr};
 
-use crate::device::Frontend;
+use crate::device::{Features, Frontend};
 use crate::runtime::port::Port;
 
 /// A configured resource.
@@ -57,6 +57,8 @@ pub struct Volume {
     pub minor: Minor,
     /// Its disk, while one is attached.
     pub disk: Option<DiskConf>,
+    /// What its disk can do: counts when the device is next opened.
+    pub features: Features,
     /// Who serves the block device.
     pub frontend: Arc<dyn Frontend>,
 }

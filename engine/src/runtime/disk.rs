@@ -9,7 +9,7 @@ use drbd_types::{Sector, VolumeNr};
 
 use super::driver::{Ring, Tag};
 use super::uring::{Memory, Sync};
-use crate::buffer::{Buffer, Pool};
+use crate::buffer::{Buffer, MAX_LENGTH, Pool};
 use crate::device::{Frontend, Unmap};
 use crate::store::{MetaWrite, Store};
 
@@ -56,6 +56,62 @@ pub enum Expect {
     Written(u32),
     /// Success.
     Done,
+}
+
+/// A range on its way to reading as zeroes. Which of the kernel's ways a device or file system knows
+/// shows only when it is tried.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Zeroing {
+    /// First byte that is not zeroed yet.
+    start: u64,
+    end: u64,
+    way: Way,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Way {
+    /// As asked for.
+    Asked(Unmap),
+    /// With the space given back instead of kept, or the other way round.
+    TheOther(Unmap),
+    /// By writing zeroes.
+    Write,
+}
+
+impl Zeroing {
+    fn new(sector: Sector, size: u32, way: Way) -> Result<Self, DiskError> {
+        let start = at(sector)?;
+        let end = start.checked_add(u64::from(size)).ok_or(DiskError::Io)?;
+        Ok(Self { start, end, way })
+    }
+
+    /// What follows a step with this result: another step, or the end.
+    pub fn after(self, result: &std::io::Result<u32>) -> Result<Option<Self>, DiskError> {
+        let unsupported = |e: &std::io::Error| {
+            matches!(
+                e.raw_os_error(),
+                Some(libc::EOPNOTSUPP | libc::ENOSYS | libc::ENOTTY | libc::EINVAL)
+            )
+        };
+        let next = match (self.way, result) {
+            (Way::Write, Ok(written @ 1..)) => Self {
+                start: self.start.saturating_add(u64::from(*written)),
+                ..self
+            },
+            (Way::Write, _) => return Err(DiskError::Io),
+            (_, Ok(_)) => return Ok(None),
+            (way, Err(error)) if unsupported(error) => Self {
+                way: match way {
+                    Way::Asked(Unmap::Allowed) => Way::TheOther(Unmap::Forbidden),
+                    Way::Asked(Unmap::Forbidden) => Way::TheOther(Unmap::Allowed),
+                    Way::TheOther(_) | Way::Write => Way::Write,
+                },
+                ..self
+            },
+            _ => return Err(DiskError::Io),
+        };
+        Ok((next.start < next.end).then_some(next))
+    }
 }
 
 /// A meta-data operation that ended.
@@ -106,16 +162,40 @@ impl Volume {
             }
             DiskIo::Flush => ring.flush(file, tag(Expect::Done)),
             DiskIo::Discard { sector, size } => {
-                let start = at(sector)?;
-                let range = start..start + u64::from(size);
-                ring.zero(file, range, Unmap::Allowed, tag(Expect::Done));
+                let way = Way::Asked(Unmap::Allowed);
+                self.zero(ring, pool, volume, op, Zeroing::new(sector, size, way)?)?;
             }
             DiskIo::WriteZeroes { sector, size } => {
-                let start = at(sector)?;
-                let range = start..start + u64::from(size);
-                ring.zero(file, range, Unmap::Forbidden, tag(Expect::Done));
+                let way = Way::Asked(Unmap::Forbidden);
+                self.zero(ring, pool, volume, op, Zeroing::new(sector, size, way)?)?;
             }
         }
+        Ok(())
+    }
+
+    /// Starts the next step of making a range read as zeroes.
+    pub fn zero(
+        &mut self,
+        ring: &mut Ring,
+        pool: &Pool,
+        volume: VolumeNr,
+        op: DiskOp,
+        step: Zeroing,
+    ) -> Result<(), DiskError> {
+        let store = self.store.as_ref().ok_or(DiskError::Io)?;
+        let tag = Tag::Zero(volume, op, step);
+        let unmap = match step.way {
+            Way::Asked(unmap) => unmap,
+            Way::TheOther(unmap) => unmap,
+            Way::Write => {
+                let length = (step.end - step.start).min(MAX_LENGTH as u64) as usize;
+                let mut zeroes = pool.allocate(length).ok_or(DiskError::Io)?;
+                zeroes.unique_mut().ok_or(DiskError::Io)?.fill(0);
+                ring.write(&store.data, step.start, zeroes, Sync::Cached, tag);
+                return Ok(());
+            }
+        };
+        ring.zero(&store.data, step.start..step.end, unmap, tag);
         Ok(())
     }
 
@@ -210,4 +290,51 @@ pub fn outcome(
 /// Byte position of a sector.
 fn at(sector: Sector) -> Result<u64, DiskError> {
     sector.0.checked_mul(512).ok_or(DiskError::Io)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io;
+
+    fn zeroing(way: Way) -> Zeroing {
+        Zeroing::new(Sector(8), 3 << 20, way).unwrap()
+    }
+
+    fn errno(code: i32) -> io::Result<u32> {
+        Err(io::Error::from_raw_os_error(code))
+    }
+
+    #[test]
+    fn a_range_that_no_call_can_zero_is_written_with_zeroes_to_its_end() {
+        let mut step = zeroing(Way::Asked(Unmap::Forbidden));
+        step = step.after(&errno(libc::EOPNOTSUPP)).unwrap().unwrap();
+        assert_eq!(step.way, Way::TheOther(Unmap::Allowed));
+        step = step.after(&errno(libc::EOPNOTSUPP)).unwrap().unwrap();
+        assert_eq!((step.way, step.start), (Way::Write, 4096));
+        for written in 1..3 {
+            step = step.after(&Ok(1 << 20)).unwrap().unwrap();
+            assert_eq!(step.start, 4096 + (written << 20));
+        }
+        assert_eq!(step.after(&Ok(1 << 20)), Ok(None));
+    }
+
+    #[test]
+    fn an_error_of_the_disk_is_not_tried_again() {
+        let step = zeroing(Way::Asked(Unmap::Allowed));
+        assert_eq!(step.after(&Ok(0)), Ok(None));
+        assert_eq!(step.after(&errno(libc::EIO)), Err(DiskError::Io));
+        assert_eq!(zeroing(Way::Write).after(&Ok(0)), Err(DiskError::Io));
+    }
+
+    #[test]
+    fn short_transfers_are_errors() {
+        let none = || Memory::None;
+        assert_eq!(
+            outcome(Expect::Written(4096), Ok(512), none()).map(drop),
+            Err(DiskError::Io)
+        );
+        assert!(outcome(Expect::Written(4096), Ok(4096), none()).is_ok());
+        assert!(outcome(Expect::Done, Ok(0), none()).is_ok());
+    }
 }

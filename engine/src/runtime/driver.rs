@@ -15,7 +15,7 @@ use drbd_wire::Socket;
 use rustix::io::Errno;
 use tokio::sync::oneshot;
 
-use super::disk::{self, Expect, Volume};
+use super::disk::{self, Expect, Volume, Zeroing};
 use super::link::Link;
 use super::port::{Command, Inbox};
 use super::surroundings::{Configured, Surroundings};
@@ -42,6 +42,8 @@ pub enum Tag {
     Send(LinkId, Socket),
     /// The data disk.
     Disk(VolumeNr, DiskOp, Expect),
+    /// The data disk: a step of making a range zero.
+    Zero(VolumeNr, DiskOp, Zeroing),
     /// The meta-data disk: so many bytes are to be written.
     Meta(VolumeNr, u32),
 }
@@ -349,6 +351,7 @@ impl<S: Surroundings> Driver<S> {
                 let result = disk::outcome(expect, done.result, done.memory);
                 self.deliver(Input::DiskDone { volume, op, result });
             }
+            Tag::Zero(volume, op, step) => self.zeroed(volume, op, step, &done.result),
             Tag::Meta(volume, expected) => {
                 let result = match done.result {
                     Ok(written) if written == expected => Ok(()),
@@ -357,6 +360,23 @@ impl<S: Surroundings> Driver<S> {
                 self.meta_step(volume, result);
             }
         }
+    }
+
+    fn zeroed(&mut self, volume: VolumeNr, op: DiskOp, step: Zeroing, result: &io::Result<u32>) {
+        let slot = self.volumes.entry(volume).or_default();
+        let next = step.after(result).and_then(|next| match next {
+            Some(next) => {
+                slot.zero(&mut self.ring, &self.pool, volume, op, next)?;
+                Ok(Some(()))
+            }
+            None => Ok(None),
+        });
+        let result = match next {
+            Ok(Some(())) => return,
+            Ok(None) => Ok(None),
+            Err(error) => Err(error),
+        };
+        self.deliver(Input::DiskDone { volume, op, result });
     }
 
     fn meta_step(&mut self, volume: VolumeNr, result: Result<(), DiskError>) {

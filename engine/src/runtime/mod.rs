@@ -25,6 +25,8 @@ pub mod message;
 pub mod outside;
 pub mod port;
 pub mod surroundings;
+#[cfg(test)]
+mod tests;
 mod traffic;
 pub mod uring;
 

@@ -294,7 +294,9 @@ impl DeviceKeeper {
                     self.with(volume, "resize", |frontend| frontend.resize(size));
                 }
                 DeviceWork::Access(volume, Access::ReadWrite) => {
+                    let features = self.features(volume);
                     self.with(volume, "open", |frontend| {
+                        frontend.set_features(features);
                         frontend.open(device::Access::ReadWrite)
                     });
                 }
@@ -307,6 +309,11 @@ impl DeviceKeeper {
                 }
             }
         }
+    }
+
+    fn features(&self, volume: VolumeNr) -> device::Features {
+        let config = self.shared.config();
+        (config.volumes.get(&volume)).map_or_else(Default::default, |v| v.features)
     }
 
     fn with(

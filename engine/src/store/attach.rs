@@ -16,9 +16,13 @@ use drbdmeta::layout::{self, Areas, Placement};
 use drbdmeta::superblock::{self, Superblock};
 
 use super::Store;
+use crate::device::{Discard, Features, LogicalBlock};
 
 /// The most that one request to a backing device carries.
 const MAX_IO: u32 = 1 << 20;
+/// The most that one discard covers: what a peer without the feature WRITE_SAME takes
+/// (spec 60 section 8.6).
+const LARGEST_DISCARD: u32 = 4 << 20;
 /// No flexible meta-data device may be smaller.
 const SMALLEST_META: SectorCount = SectorCount(2048);
 
@@ -79,6 +83,7 @@ pub fn attach(devices: &Devices, transaction: u32) -> Result<(Store, DiskImage),
     check_size(on, devices.placement)?;
     let bitmap = read_bitmap(on, &located)?;
     let image = image(devices, &data, &located, bitmap);
+    let features = features(&data, image.discard);
     let data_file: Arc<OwnedFd> = Arc::new(data.into_file().into());
     let meta_file = match meta {
         Some(meta) => Arc::new(meta.into_file().into()),
@@ -87,6 +92,7 @@ pub fn attach(devices: &Devices, transaction: u32) -> Result<(Store, DiskImage),
     let store = Store {
         data: data_file,
         meta: meta_file,
+        features,
         superblock: located.superblock,
         at: located.at,
         areas: located.areas,
@@ -235,6 +241,22 @@ fn image(devices: &Devices, data: &MetaDevice, located: &Located, bitmap: Vec<u6
         peer_max_bio: sb.la_peer_max_bio_size,
         discard: discard_support(&devices.data),
         name: name.to_string_lossy().into_owned(),
+    }
+}
+
+fn features(data: &MetaDevice, discard: DiscardSupport) -> Features {
+    Features {
+        // A disk that does not tell can do what every disk can.
+        block: match data.logical_block() {
+            Ok(4096) => LogicalBlock::Bytes4096,
+            _ => LogicalBlock::Bytes512,
+        },
+        discard: match discard {
+            DiscardSupport::None => Discard::Unsupported,
+            DiscardSupport::Undefined | DiscardSupport::Zeroes => Discard::Supported {
+                largest: LARGEST_DISCARD,
+            },
+        },
     }
 }
 

@@ -16,6 +16,8 @@ use drbd_types::{ByteCount, Sector};
 use drbdmeta::layout::Areas;
 use drbdmeta::superblock::Superblock;
 
+use crate::device::Features;
+
 pub use attach::{AttachError, Devices, attach};
 pub use plan::MetaWrite;
 
@@ -26,6 +28,8 @@ pub struct Store {
     pub data: Arc<OwnedFd>,
     /// The device with the meta-data; the same as `data` for internal meta-data.
     pub meta: Arc<OwnedFd>,
+    /// What the data device can do.
+    pub features: Features,
     /// The superblock as last written: the fields that the core does not own are kept from here.
     superblock: Superblock,
     /// Where the superblock lies.
