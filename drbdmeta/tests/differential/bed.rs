@@ -362,7 +362,18 @@ fn normalised(outcome: Outcome) -> Outcome {
             }
         })
         .collect();
-    Outcome { stdout, ..outcome }
+    // Progress in per cent, which the genuine program shows even where no terminal is.
+    let is_progress = |line: &&str| line.starts_with('\r') && line.ends_with('%');
+    let stderr = outcome
+        .stderr
+        .split_inclusive('\n')
+        .filter(|line| !is_progress(&line.trim_end_matches('\n')))
+        .collect();
+    Outcome {
+        stdout,
+        stderr,
+        ..outcome
+    }
 }
 
 /// `# 2026-11-21 09:34:09 +0000 [1795253649]` with every digit but those of the zone masked.

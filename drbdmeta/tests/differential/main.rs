@@ -162,7 +162,7 @@ fn large_devices_are_laid_out_alike() {
     for (size, index) in [
         (10 * GIB + 512, "internal"),
         (1024 * GIB, "internal"),
-        (1000 * GIB - 4096, "internal"),
+        (4 * 1024 * GIB - 4096, "internal"),
         (1024 * GIB, "flex-external"),
         (2048 * GIB - 512, "flex-external"),
         (2048 * GIB, "flex-external"),
