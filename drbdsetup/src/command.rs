@@ -227,50 +227,114 @@ use Takes::{Any, Minor, Nothing, Resource, ResourceOrAll};
 
 /// All commands.
 pub static COMMANDS: &[Command] = &[
-    config("primary", Op::Primary, Minor).options(O::Primary).about("Make the resource of a device Primary: its devices may be opened for writing."),
-    config("secondary", Op::Secondary, Minor).about("Make it Secondary again. Refused while a device is open."),
+    config("primary", Op::Primary, Minor)
+        .options(O::Primary)
+        .about(
+            "Make the resource of a device Primary: its devices may be opened for \
+             writing.",
+        ),
+    config("secondary", Op::Secondary, Minor)
+        .about("Make it Secondary again. Refused while a device is open."),
     config("attach", Op::Attach, Minor)
         .args(&[Arg::LowerDev, Arg::MetaDev, Arg::MetaIndex])
-        .options(O::Attach).about("Give a device its backing disk. The meta-data must exist and be clean (see drbdmeta(8))."),
-    config("disk-options", Op::DiskOpts, Minor).options(O::DiskOptions).about("Change disk options while the disk is attached."),
-    config("detach", Op::Detach, Minor).options(O::Detach).about("Take the backing disk away."),
+        .options(O::Attach)
+        .about(
+            "Give a device its backing disk. The meta-data must exist and be clean \
+             (see drbdmeta(8)).",
+        ),
+    config("disk-options", Op::DiskOpts, Minor)
+        .options(O::DiskOptions)
+        .about("Change disk options while the disk is attached."),
+    config("detach", Op::Detach, Minor)
+        .options(O::Detach)
+        .about("Take the backing disk away."),
     config("connect", Op::Connect, Resource)
         .connection()
-        .options(O::Connect).about("Configure the connection of a resource and let it connect."),
+        .options(O::Connect)
+        .about("Configure the connection of a resource and let it connect."),
     config("net-options", Op::NetOpts, Nothing)
         .connection()
-        .options(O::NetOptions).about("Change network options of a connection."),
+        .options(O::NetOptions)
+        .about("Change network options of a connection."),
     config("disconnect", Op::Disconnect, Nothing)
         .connection()
-        .options(O::Disconnect).about("Disconnect and forget the network configuration."),
-    config("resize", Op::Resize, Minor).options(O::Resize).about("Adapt a device to a new size of its backing disks."),
-    config("resource-options", Op::ResourceOpts, Resource).options(O::ResourceOptions).about("Change options of a resource."),
-    config("new-current-uuid", Op::NewCurrentUuid, Minor).options(O::NewCurrentUuid).about("Start a new data generation."),
-    config("invalidate", Op::Invalidate, Minor).about("Throw the own data away: a full resync from the peer follows."),
-    config("invalidate-remote", Op::InvalidatePeer, Minor).about("Throw the peer's data away: a full resync to the peer follows."),
+        .options(O::Disconnect)
+        .about("Disconnect and forget the network configuration."),
+    config("resize", Op::Resize, Minor)
+        .options(O::Resize)
+        .about("Adapt a device to a new size of its backing disks."),
+    config("resource-options", Op::ResourceOpts, Resource)
+        .options(O::ResourceOptions)
+        .about("Change options of a resource."),
+    config("new-current-uuid", Op::NewCurrentUuid, Minor)
+        .options(O::NewCurrentUuid)
+        .about("Start a new data generation."),
+    config("invalidate", Op::Invalidate, Minor)
+        .about("Throw the own data away: a full resync from the peer follows."),
+    config("invalidate-remote", Op::InvalidatePeer, Minor)
+        .about("Throw the peer's data away: a full resync to the peer follows."),
     config("pause-sync", Op::PauseSync, Minor).about("Pause the resync of a device."),
     config("resume-sync", Op::ResumeSync, Minor).about("Let it go on."),
     config("suspend-io", Op::SuspendIo, Minor).about("Hold application I/O back."),
     config("resume-io", Op::ResumeIo, Minor).about("Let it go on."),
-    config("outdate", Op::Outdate, Minor).about("Mark the own data as outdated. Refused while they are not at least that."),
-    config("verify", Op::StartVerify, Minor).options(O::Verify).about("Compare the data of both nodes. What differs is marked and synced at the next reconnect."),
+    config("outdate", Op::Outdate, Minor).about(
+        "Mark the own data as outdated. Refused while they are not at least \
+             that.",
+    ),
+    config("verify", Op::StartVerify, Minor)
+        .options(O::Verify)
+        .about(
+            "Compare the data of both nodes. What differs is marked and synced at \
+             the next reconnect.",
+        ),
     command("down", Action::Down, Resource).about("Take a resource down completely and remove it."),
     command("state", Action::Query(Query::State), Minor).about("The old name of role."),
-    command("role", Action::Query(Query::Role), Minor).about("Print own role and role of the peer."),
-    command("sh-status", Action::ShStatus, Any).about("Print the state as assignments for a shell."),
+    command("role", Action::Query(Query::Role), Minor)
+        .about("Print own role and role of the peer."),
+    command("sh-status", Action::ShStatus, Any)
+        .about("Print the state as assignments for a shell."),
     command("cstate", Action::Query(Query::Cstate), Minor).about("Print the connection state."),
-    command("dstate", Action::Query(Query::Dstate), Minor).about("Print own and the peer's disk state."),
-    command("show-gi", Action::Query(Query::ShowGi), Minor).about("Print the data generation identifiers with explanations."),
+    command("dstate", Action::Query(Query::Dstate), Minor)
+        .about("Print own and the peer's disk state."),
+    command("show-gi", Action::Query(Query::ShowGi), Minor)
+        .about("Print the data generation identifiers with explanations."),
     command("get-gi", Action::Query(Query::GetGi), Minor).about("Print them on one line."),
-    command("show", Action::Show, Any).options(O::Show).about("Print the configuration in effect."),
-    command("status", Action::Status, ResourceOrAll).options(O::Status).about("Print the state for people."),
-    command("check-resize", Action::CheckResize, Minor).about("Note the size of the backing disk, so that internal meta-data is found after it has grown off line."),
-    command("events", Action::Events, Any).about("Print every change, classic form, until interrupted."),
-    command("events2", Action::Events2, ResourceOrAll).options(O::Events2).about("Print every change as action, object, key:value pairs, until interrupted."),
-    command("wait-connect", Action::Wait(WaitFor::Connect), Minor).options(O::WaitConnect).about("Wait until the device is connected; exit status 5 when that takes too long."),
-    command("wait-sync", Action::Wait(WaitFor::Sync), Minor).options(O::WaitSync).about("Wait until the device is connected and in sync; exit status 5 when that takes too long."),
-    config("new-resource", Op::NewResource, Resource).options(O::NewResource).about("Create a resource."),
-    config("new-minor", Op::NewMinor, Nothing).args(&[Arg::Resource, Arg::Minor, Arg::Volume]).about("Create a device in a resource."),
+    command("show", Action::Show, Any)
+        .options(O::Show)
+        .about("Print the configuration in effect."),
+    command("status", Action::Status, ResourceOrAll)
+        .options(O::Status)
+        .about("Print the state for people."),
+    command("check-resize", Action::CheckResize, Minor).about(
+        "Note the size of the backing disk, so that internal meta-data is found \
+             after it has grown off line.",
+    ),
+    command("events", Action::Events, Any)
+        .about("Print every change, classic form, until interrupted."),
+    command("events2", Action::Events2, ResourceOrAll)
+        .options(O::Events2)
+        .about(
+            "Print every change as action, object, key:value pairs, until \
+             interrupted.",
+        ),
+    command("wait-connect", Action::Wait(WaitFor::Connect), Minor)
+        .options(O::WaitConnect)
+        .about(
+            "Wait until the device is connected; exit status 5 when that takes too \
+             long.",
+        ),
+    command("wait-sync", Action::Wait(WaitFor::Sync), Minor)
+        .options(O::WaitSync)
+        .about(
+            "Wait until the device is connected and in sync; exit status 5 when \
+             that takes too long.",
+        ),
+    config("new-resource", Op::NewResource, Resource)
+        .options(O::NewResource)
+        .about("Create a resource."),
+    config("new-minor", Op::NewMinor, Nothing)
+        .args(&[Arg::Resource, Arg::Minor, Arg::Volume])
+        .about("Create a device in a resource."),
     config("del-minor", Op::DelMinor, Minor).about("Remove a device without disk."),
     config("del-resource", Op::DelResource, Resource).about("Remove a resource without devices."),
 ];

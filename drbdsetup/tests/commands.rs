@@ -24,7 +24,8 @@ fn request(line: &str) -> Request {
 #[test]
 fn attach_sends_devices_and_options_in_their_own_units() {
     let request = request(
-        "attach 3 /dev/ubda /dev/ubda 5 --size=1G --resync-rate=1M --resync-after=-1 --md-flushes=no --fencing=resource-only",
+        "attach 3 /dev/ubda /dev/ubda 5 --size=1G --resync-rate=1M --resync-after=-1 \
+        --md-flushes=no --fencing=resource-only",
     );
     assert_eq!((request.op, request.minor), (Op::Attach, Some(Minor(3))));
     let DiskConf {
@@ -140,7 +141,8 @@ fn a_command_on_a_minor_waits_for_the_lock_and_names_its_holder() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("drbd-147-4");
     // Record locks are per process: another one has to hold it.
-    let script = "import fcntl,sys\nf=open(sys.argv[1],'w')\nfcntl.lockf(f,fcntl.LOCK_EX)\nprint('held',flush=True)\nsys.stdin.read()";
+    let script = "import \
+        fcntl,sys\nf=open(sys.argv[1],'w')\nfcntl.lockf(f,fcntl.LOCK_EX)\nprint('held',flush=True)\nsys.stdin.read()";
     let mut holder = Command::new("python3")
         .args(["-c", script])
         .arg(&path)

@@ -68,7 +68,8 @@ fn a_new_minor_is_unconfigured() {
     };
     let blocks = stage(
         "role 0",
-        "attach 0 /dev/ubda /dev/ubda internal --resync-rate=1M --disk-timeout=5 --fencing=resource-only --al-updates=no --resync-after=-1 --c-fill-target=1M",
+        "attach 0 /dev/ubda /dev/ubda internal --resync-rate=1M --disk-timeout=5 \
+        --fencing=resource-only --al-updates=no --resync-after=-1 --c-fill-target=1M",
     );
     assert_stage(&blocks, &knowledge);
 }

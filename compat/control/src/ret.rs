@@ -61,13 +61,16 @@ codes! {
     /// This index does not go with these devices.
     MdIdxInvalid = 116, "Lower device / meta device / index combination invalid.";
     /// No longer used by 8.4.
-    TooBig = 117, "Currently we only support devices up to 3.998TB.\n(up to 2TB in case you do not have CONFIG_LBD set)\nContact office@linbit.com, if you need more.";
+    TooBig = 117, "Currently we only support devices up to 3.998TB.\n(up to 2TB in case you do not \
+        have CONFIG_LBD set)\nContact office@linbit.com, if you need more.";
     /// The meta-data cannot be read.
     IoMdDisk = 118, "IO error(s) occurred during initial access to meta-data.\n";
     /// There is no meta-data.
-    MdInvalid = 119, "No valid meta-data signature found.\n\n\t==> Use 'drbdadm create-md res' to initialize meta-data area. <==\n";
+    MdInvalid = 119, "No valid meta-data signature found.\n\n\t==> Use 'drbdadm create-md res' to \
+        initialize meta-data area. <==\n";
     /// Unknown algorithm for authentication.
-    AuthAlg = 120, "The 'cram-hmac-alg' you specified is not known in the kernel. (Maybe you need to modprobe it, or modprobe hmac?)";
+    AuthAlg = 120, "The 'cram-hmac-alg' you specified is not known in the kernel. (Maybe you need \
+        to modprobe it, or modprobe hmac?)";
     /// Not a digest.
     AuthAlgNd = 121, "The 'cram-hmac-alg' you specified is not a digest.";
     /// No memory.
@@ -109,7 +112,8 @@ codes! {
     /// No memory for the bitmap.
     NoMemBitmap = 140, "vmalloc() failed. Out of memory?";
     /// Unknown algorithm for data integrity.
-    IntegrityAlg = 141, "The 'data-integrity-alg' you specified is not known in the kernel. (Maybe you need to modprobe it, or modprobe hmac?)";
+    IntegrityAlg = 141, "The 'data-integrity-alg' you specified is not known in the kernel. (Maybe \
+        you need to modprobe it, or modprobe hmac?)";
     /// Not a digest.
     IntegrityAlgNd = 142, "The 'data-integrity-alg' you specified is not a digest.";
     /// Not a CPU mask.
@@ -139,7 +143,8 @@ codes! {
     /// Pulling ahead needs protocol A.
     CongNotProtoA = 155, "on-congestion policy pull-ahead only with prot A allowed";
     /// Still paused by a dependency.
-    PicAfterDep = 156, "Sync-pause flag is already cleared.\nNote: Resync pause caused by a local resync-after dependency.";
+    PicAfterDep = 156, "Sync-pause flag is already cleared.\nNote: Resync pause caused by a local \
+        resync-after dependency.";
     /// Still paused by the peer.
     PicPeerDep = 157, "Sync-pause flag is already cleared.\nNote: Resync pause caused by the peer node.";
     /// No such resource.

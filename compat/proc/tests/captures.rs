@@ -118,7 +118,8 @@ fn gaps_between_minors_are_one_empty_line_each() {
     let minors = [0, 5, 6, 12, 123].map(|minor| Device::unconfigured(Minor(minor)));
     assert_devices(
         &file(minors.to_vec()),
-        " 0: cs:Unconfigured\n\n 5: cs:Unconfigured\n 6: cs:Unconfigured\n\n12: cs:Unconfigured\n\n123: cs:Unconfigured\n",
+        " 0: cs:Unconfigured\n\n 5: cs:Unconfigured\n 6: cs:Unconfigured\n\n12: \
+        cs:Unconfigured\n\n123: cs:Unconfigured\n",
     );
     let late = file(vec![Device::unconfigured(Minor(3))]);
     assert_devices(&late, "\n 3: cs:Unconfigured\n");
@@ -262,7 +263,8 @@ fn the_window_is_the_mark_two_behind_the_newest() {
         SyncTarget,
         Details::Normal,
         near_end,
-        "\t[=================>..] sync'ed: 92.5% (14896/163796)K\n\tfinish: 0:00:01 speed: 7,836 (9,304) want: 409,600 K/sec\n",
+        "\t[=================>..] sync'ed: 92.5% (14896/163796)K\n\tfinish: 0:00:01 speed: 7,836 \
+        (9,304) want: 409,600 K/sec\n",
     );
 }
 
@@ -289,13 +291,15 @@ fn a_verify_shows_its_progress() {
         VerifyS,
         Details::Normal,
         with_want,
-        "\t[>...................] verified:  7.5% (151964/163796)K\n\tfinish: 0:00:37 speed: 3,944 (3,944) want: 4,096 K/sec\n",
+        "\t[>...................] verified:  7.5% (151964/163796)K\n\tfinish: 0:00:37 speed: 3,944 \
+        (3,944) want: 4,096 K/sec\n",
     );
     assert_progress(
         VerifyT,
         Details::Normal,
         progress(3, 151_964, 163_796),
-        "\t[>...................] verified:  7.5% (151964/163796)K\n\tfinish: 0:00:37 speed: 3,944 (3,944) K/sec\n",
+        "\t[>...................] verified:  7.5% (151964/163796)K\n\tfinish: 0:00:37 speed: 3,944 \
+        (3,944) K/sec\n",
     );
 }
 
@@ -312,7 +316,8 @@ fn details_add_short_speed_position_and_caches() {
         VerifyS,
         Details::More,
         partial,
-        "\t[>...................] verified:  8.4% (135636/143796)K\n\tfinish: 0:00:32 speed: 4,080 (4,080 -- 4,080) want: 4,096 K/sec\n\t 17% sector pos: 56320/327592 stop sector: 200000\n",
+        "\t[>...................] verified:  8.4% (135636/143796)K\n\tfinish: 0:00:32 speed: 4,080 \
+        (4,080 -- 4,080) want: 4,096 K/sec\n\t 17% sector pos: 56320/327592 stop sector: 200000\n",
     );
 
     let (_, mut target) = resync_pair(23_864);

@@ -27,7 +27,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("drbd-types", &[]),
     ("drbd-options", &["drbd-types"]),
     ("drbd-control", &["drbd-types", "drbd-options"]),
-    ("drbd-proc", &["drbd-types"]),
+    ("drbd-proc", &["drbd-types", "drbd-options"]),
     ("drbd-system", &[]),
     (
         "compat",
