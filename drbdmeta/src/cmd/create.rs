@@ -56,6 +56,9 @@ pub fn run(session: &mut Session<'_>) -> Result<u8, Failure> {
             return conversion::finish(session, store, at, converted);
         }
     }
+    if session.call.format == Format::V06 {
+        return write(session, &store, at, &Record::fresh_v06());
+    }
     let record = fresh_record(session, store.size())?;
     permit(&mut store, &record, at);
     announce(session, &record, at);
@@ -76,10 +79,7 @@ pub fn write(
     record: &Record,
 ) -> Result<u8, Failure> {
     session.con.say("Writing meta data...");
-    if let Err(failure) = session.commit(store, at, record) {
-        session.con.warn(failure.text);
-        return Err(Failure::new(failure.status, "operation failed"));
-    }
+    session.commit(store, at, record)?;
     session
         .con
         .say("New drbd meta data block successfully created.");

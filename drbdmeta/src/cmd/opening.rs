@@ -75,6 +75,11 @@ impl Session<'_> {
             self.refuse_engine_held(&*device)?;
         }
         self.check_kind(&*device)?;
+        Ok(self.guard(device))
+    }
+
+    /// The device under the guard that the options ask for.
+    pub(super) fn guard(&self, device: Box<dyn Medium>) -> Store {
         let writing = if self.call.options.dry_run {
             Writing::DryRun
         } else {
@@ -85,7 +90,7 @@ impl Session<'_> {
         } else {
             RangeCheck::Strict
         };
-        Ok(Store::new(device, writing, check))
+        Store::new(device, writing, check)
     }
 
     /// `O_EXCL` was given up, but an engine that serves a volume from the device still shows by

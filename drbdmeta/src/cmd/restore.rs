@@ -66,11 +66,7 @@ pub fn run(session: &mut Session<'_>) -> Result<u8, Failure> {
     let ring = al::fresh_ring(record.format, record.al_sectors());
     store.write(&mut session.con, TAG, record.al_at(at), &ring)?;
     write_bitmap(session, &store, &mut source, record.bm_at(at), length)?;
-    if let Err(failure) = session.commit(&store, at, &record) {
-        session.con.warn(failure.text);
-        session.con.say("Writing failed");
-        return Err(Failure::silent(failure.status));
-    }
+    session.commit(&store, at, &record)?;
     session.con.say("Successfully restored meta data");
     Ok(0)
 }

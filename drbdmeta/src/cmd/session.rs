@@ -215,7 +215,8 @@ impl Session<'_> {
     pub fn commit(&mut self, store: &Store, at: u64, record: &Record) -> Result<(), Failure> {
         store.flush()?;
         let tag = format!("{}_md_cpu_to_disk", record.format);
-        store.write_block(&mut self.con, &tag, at, &record.encode())?;
+        let length = record.format.superblock_bytes();
+        store.write_head(&mut self.con, &tag, at, &record.encode(), length)?;
         store.flush()?;
         lkbd::follow(self, store, record);
         Ok(())

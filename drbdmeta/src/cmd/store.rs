@@ -141,9 +141,21 @@ impl Store {
         at: u64,
         block: &Block,
     ) -> Result<(), Failure> {
+        self.write_head(con, tag, at, block, block.len())
+    }
+
+    /// Writes the first `length` bytes of a superblock: a v06 file has no more than 24.
+    pub fn write_head(
+        &self,
+        con: &mut Console<'_>,
+        tag: &str,
+        at: u64,
+        block: &Block,
+        length: usize,
+    ) -> Result<(), Failure> {
         let mut page = PageBuffer::new(block.len());
         page.copy_from_slice(block);
-        self.write(con, tag, at, &page)
+        self.write(con, tag, at, &page[..length])
     }
 
     /// Zeroes a range by the fast way of the device.

@@ -10,12 +10,12 @@ mod v07;
 mod v09;
 pub mod validate;
 
-use drbd_types::{MdFlags, SectorCount, UuidSet};
+use drbd_types::{MdFlags, Sector, SectorCount, UuidSet};
 
 pub use v09::{NodeFlags, Peer, PeerFlags, V09};
 
 use crate::layout::{Layout, Placement};
-use crate::superblock::{Block, DEFAULT_AL_EXTENTS, MagicKind, Superblock};
+use crate::superblock::{Block, DEFAULT_AL_EXTENTS, MagicKind, SUPERBLOCK_BYTES, Superblock};
 
 /// The formats that `drbdmeta` names on its command line.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
@@ -41,6 +41,14 @@ impl Format {
             Self::V07 => "v07",
             Self::V08 => "v08",
             Self::V09 => "v09",
+        }
+    }
+
+    /// Bytes of a superblock on disk.
+    pub const fn superblock_bytes(self) -> usize {
+        match self {
+            Self::V06 => 24,
+            Self::V07 | Self::V08 | Self::V09 => SUPERBLOCK_BYTES,
         }
     }
 
@@ -172,6 +180,19 @@ impl Record {
             al_stripes: stripes,
             al_stripe_size_4k: stripe_blocks,
         }
+    }
+
+    /// What `create-md` would write into a v06 file.
+    pub fn fresh_v06() -> Self {
+        let nowhere = Layout {
+            placement: Placement::FlexExternal,
+            superblock: Sector(0),
+            al_offset: 0,
+            al_sectors: 0,
+            bm_offset: 0,
+            md_size_sect: 0,
+        };
+        Self::fresh(Format::V06, &nowhere, 1, 8)
     }
 
     fn superblock(&self, uuids: UuidSet, flags: MdFlags) -> Superblock {

@@ -447,6 +447,18 @@ fn a_v06_file_is_read_alike() {
     ] {
         pair.same(&format!("0 v06 0 {command}"));
     }
+    for command in [
+        "-f set-gi 1:2:3:4:5",
+        "invalidate",
+        "outdate",
+        "-f wipe-md",
+        "-f create-md",
+        "write-dev-uuid 1",
+        "read-dev-uuid",
+        "get-gi",
+    ] {
+        pair.same(&format!("0 v06 0 {command}"));
+    }
     for side in pair.sides() {
         std::fs::write(side.path("lib/drbd/drbd0"), [0; 24]).unwrap();
     }
