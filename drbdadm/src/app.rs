@@ -1,21 +1,21 @@
 //! One invocation from start to end (spec 20 section 1).
 
-use std::{io::Read as _, process::ExitCode};
+use std::process::ExitCode;
 
 use compat::{
-    config::{self, Identity, Input, Loaded, Node},
+    config::{Identity, Loaded, Node},
     era::dump,
     model::{Config, Resource},
 };
 
 use crate::{
     cli::{self, Invocation, Outcome},
-    command::Limit,
     command::{self, Action, Command, Lookup, Scope},
-    environment,
-    plan::{Call, Job, Program, Staged, adjust, argv::Scene, call::Entry, commands},
+    environment, load,
+    old::{self, Old},
+    plan::{Job, Staged, adjust, argv::Scene, commands},
     report,
-    run::{Limits, Overrides, Registry, Runner, Settings, complain, print, print_line},
+    run::{Escaping, Limits, Overrides, Registry, Runner, Settings, complain, print, print_line},
     select::{self, Target},
     usage,
     validate::{self, Context, PeerNeed},
@@ -23,7 +23,7 @@ use crate::{
 
 /// Exit status of an invocation that ends early.
 #[derive(Clone, Copy, Debug)]
-struct End(i32);
+pub(crate) struct End(pub i32);
 
 /// The program.
 pub fn main() -> ExitCode {
@@ -45,7 +45,7 @@ fn start(program: &str, arguments: &[String]) -> Result<i32, End> {
     if let Some(notice) = notice {
         complain(&notice);
     }
-    let invocation = match cli::parse(program, arguments) {
+    let invocation = match cli::parse(program, arguments, environment::era()) {
         Outcome::Run(invocation) => *invocation,
         Outcome::Help(command) => {
             print(&usage::help(command));
@@ -106,15 +106,6 @@ fn check_invocation(command: &Command, invocation: &Invocation) -> Result<(), En
     Ok(())
 }
 
-/// Where 8.4 looks for its configuration.
-const CANDIDATES: [&str; 5] = [
-    "/etc/drbd-84.conf",
-    "/etc/drbd-83.conf",
-    "/etc/drbd-82.conf",
-    "/etc/drbd-08.conf",
-    "/etc/drbd.conf",
-];
-
 struct App {
     command: &'static Command,
     invocation: Invocation,
@@ -124,6 +115,8 @@ struct App {
     first_uses: std::collections::HashMap<String, (std::sync::Arc<str>, u32)>,
     runner: Runner,
     deferred: Vec<Staged>,
+    /// Set when something is printed in the words of a series before 8.4.
+    old: Option<Old>,
 }
 
 impl App {
@@ -144,7 +137,7 @@ impl App {
             invalid,
             first_uses,
             sources,
-        } = read(command, &invocation, &node)?;
+        } = load::read(command, &invocation, &node)?;
         for diagnostic in &diagnostics {
             complain(&diagnostic.text);
         }
@@ -153,8 +146,13 @@ impl App {
             return Err(End(i32::from(abort.0)));
         }
         let shows = invocation.dry_run > 0 || invocation.verbose > 0;
-        if !command.is_dump() || shows {
+        let expands = !command.is_dump() || shows;
+        let mut old = Old::of(&config, old::era(command, &invocation, &config));
+        if expands {
             config.expand();
+        }
+        if let (Some(old), true) = (&mut old, expands) {
+            old.inherit();
         }
         let from_stdin = invocation.config_file.as_deref() == Some("-");
         let registry = (!from_stdin).then(|| Registry {
@@ -170,6 +168,7 @@ impl App {
                 drbdmeta: invocation.drbdmeta.clone(),
                 proxy_ctl: invocation.proxy_ctl.clone(),
             },
+            escaping: old.as_ref().map_or(Escaping::Shell, Old::escaping),
             limits: Limits::of(&config.global),
             registry,
         });
@@ -182,6 +181,7 @@ impl App {
             first_uses,
             runner,
             deferred: Vec::new(),
+            old,
         })
     }
 
@@ -414,9 +414,26 @@ impl App {
             dry_run: self.invocation.dry_run > 0,
         };
         let runner = &mut self.runner;
+        if let Some(old) = self.old.as_ref().filter(|_| !self.command.is_dump()) {
+            let jobs = old.run(
+                self.command,
+                runner,
+                &self.config,
+                at,
+                scene,
+                &self.node.name,
+            );
+            if let Some(jobs) = jobs {
+                self.deferred.extend(jobs);
+                return Ok(0);
+            }
+        }
         match self.command.action {
             Action::Dump => {
-                print(&dump::resource(resource, &self.node.name));
+                print(&match &self.old {
+                    Some(old) => old.dump_resource(&self.config, &self.node.name, at),
+                    None => dump::resource(resource, &self.node.name),
+                });
                 Ok(0)
             }
             Action::DumpXml => {
@@ -428,7 +445,7 @@ impl App {
                 Ok(0)
             }
             Action::Adjust | Action::AdjustWithProgress => {
-                let running = running(runner, resource);
+                let running = old::running(runner, resource);
                 let plan = adjust::plan(scene, running.as_ref());
                 if self.invocation.verbose >= 3 {
                     complain(plan.reasons.trim_end());
@@ -485,13 +502,15 @@ impl App {
     }
 
     fn dump_all(&self) {
+        let (config, node) = (&self.config, &self.node.name);
         let detail = match self.invocation.verbose {
             0 => dump::Detail::Plain,
             _ => dump::Detail::Verbose,
         };
-        print(&match self.command.action {
-            Action::DumpXml => compat::era::xml::config(&self.config),
-            _ => dump::config(&self.config, &self.node.name, detail),
+        print(&match (self.command.action, &self.old) {
+            (Action::DumpXml, _) => compat::era::xml::config(config),
+            (_, Some(old)) => old.dump(config, node),
+            _ => dump::config(config, node, detail),
         });
     }
 
@@ -586,76 +605,6 @@ fn lower_resource(resource: &Resource, node: &Node, stacked: bool) -> i32 {
                 resource.name, node.name
             ));
             1
-        }
-    }
-}
-
-/// What runs of a resource; nothing if it does not, or if nobody can tell.
-fn running(runner: &Runner, resource: &Resource) -> Option<Resource> {
-    let words = vec!["show".to_owned(), resource.name.clone()];
-    let call = Call::new(Program::Drbdsetup, words, Limit::Short);
-    let output = runner.output(&resource.name, &call)?;
-    let name = format!("drbdsetup show {}", resource.name);
-    let mut config = config::load_running(&name, &output)?;
-    let mut running = config.resources.swap_remove(0);
-    running.peer = (0..running.hosts.len()).find(|h| Some(*h) != running.me);
-    Some(running)
-}
-
-fn read(command: &Command, invocation: &Invocation, node: &Node) -> Result<Loaded, End> {
-    let on_top = invocation.config_to_test.as_deref();
-    let given = invocation.config_file.as_deref();
-    if given == Some("-") {
-        let mut bytes = Vec::new();
-        let read = std::io::stdin().read_to_end(&mut bytes);
-        let loaded = read.and_then(|_| config::load(Input::Stdin(&bytes), on_top, node));
-        return loaded.map_err(|_| cannot_open("STDIN"));
-    }
-    if let Some(name) = given {
-        return config::load(Input::Path(name), on_top, node).map_err(|_| cannot_open(name));
-    }
-    if command.uses_registry()
-        && let Some(name) = registered(invocation)
-        && let Ok(loaded) = config::load(Input::Path(&name), on_top, node)
-    {
-        return Ok(loaded);
-    }
-    for name in CANDIDATES {
-        if std::fs::File::open(name).is_ok() {
-            return config::load(Input::Path(name), on_top, node).map_err(|_| cannot_open(name));
-        }
-    }
-    let last = CANDIDATES[CANDIDATES.len() - 1];
-    let reason = match std::fs::File::open(last) {
-        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => "Permission denied",
-        _ => "No such file or directory",
-    };
-    complain(&format!("Can not open '{last}': {reason}"));
-    Err(End(10))
-}
-
-fn cannot_open(name: &str) -> End {
-    // Genuine: a lone dot follows, without a newline.
-    complain(&format!("Can not open '{name}'."));
-    eprint!(".");
-    End(20)
-}
-
-/// The configuration with which the resource or minor was started last.
-fn registered(invocation: &Invocation) -> Option<String> {
-    let name = invocation.names.first()?;
-    let (entry, what) = match name.strip_prefix("minor-").map(str::parse) {
-        Some(Ok(minor)) => (Entry::Minor(minor), format!("minor {minor}")),
-        _ => (Entry::Resource(name.clone()), format!("resource {name}")),
-    };
-    let link = Registry::link(&environment::run_directory(), &entry);
-    match std::fs::read_link(link) {
-        Ok(target) => Some(target.to_string_lossy().into_owned()),
-        Err(_) => {
-            complain(&format!(
-                "Don't know which config file belongs to {what}, trying default ones..."
-            ));
-            None
         }
     }
 }

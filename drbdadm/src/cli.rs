@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use drbd_options::{Era, Kind, OptionRow, SetupCommand, of_command};
 
-use crate::command::{self, Action, Command, RENAMED};
+use crate::command::{self, Action, Command, Listing, RENAMED, SPELLED};
 
 /// What was asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -125,8 +125,8 @@ struct Reader<'a> {
     help_for: Option<Option<&'static str>>,
 }
 
-/// Reads the words behind the program's name.
-pub fn parse(program: &str, arguments: &[String]) -> Outcome {
+/// Reads the words behind the program's name; the default era is that of the environment.
+pub fn parse(program: &str, arguments: &[String], default_era: Option<Era>) -> Outcome {
     let mut longs: BTreeMap<&'static str, Argument> = WITH_OPTIONS
         .iter()
         .flat_map(|command| options_of(*command))
@@ -155,7 +155,10 @@ pub fn parse(program: &str, arguments: &[String]) -> Outcome {
     let mut reader = Reader {
         program,
         longs,
-        invocation: Invocation::default(),
+        invocation: Invocation {
+            era: default_era,
+            ..Invocation::default()
+        },
         words: Vec::new(),
         wants_help: false,
         help_for: None,
@@ -196,6 +199,8 @@ impl Reader<'_> {
             self.help_for = Some(None);
         } else if let Some(command) = command::find(word) {
             self.invocation.command = Some(command.name);
+        } else if let Some((_, new)) = SPELLED.iter().find(|(old, _)| *old == word) {
+            self.invocation.command = Some(new);
         } else if let Some((old, new)) = RENAMED.iter().find(|(old, _)| *old == word) {
             self.invocation.warnings.push(format!(
                 "'{0} {old}' is deprecated, use '{0} {new}' instead.",
@@ -355,6 +360,11 @@ impl Reader<'_> {
                 },
             };
         };
+        let modern_only = self.invocation.era.is_none_or(|era| era == Era::V84);
+        if command.listing == Listing::Old && modern_only {
+            let name = command.name;
+            return Outcome::Refuse(format!("{}: Unknown command '{name}'", self.program));
+        }
         if self.wants_help {
             return Outcome::Help(Some(command.name));
         }
@@ -411,7 +421,7 @@ mod tests {
 
     fn run(line: &str) -> Outcome {
         let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
-        parse("drbdadm", &words)
+        parse("drbdadm", &words, None)
     }
 
     fn invocation(line: &str) -> Invocation {

@@ -28,6 +28,8 @@ pub enum Listing {
     Handler,
     /// With the commands for experts.
     Expert,
+    /// Nowhere: a command of older series.
+    Old,
 }
 
 /// How long a call may take.
@@ -58,6 +60,8 @@ pub enum Action {
     OfResource,
     /// `drbdsetup COMMAND MINOR`
     OfMinor,
+    /// What `syncer` did before 8.4.
+    Syncer,
     /// drbdsetup, and drbdmeta if that fails.
     Either,
     Outdate,
@@ -257,10 +261,18 @@ pub static COMMANDS: &[Command] = &[
     expert("set-gi", A::Meta, S::OneVolume, L::Long),
     expert("new-current-uuid", A::OfMinor, S::OneVolume, L::Short).with(O::NewCurrentUuid),
     expert("check-resize", A::CheckResize, S::Volumes, L::Short),
+    row("syncer", A::Syncer, S::Volumes, L::Medium).listed(Listing::Old),
 ];
 
 /// Names of older series that still work, with a remark.
 pub const RENAMED: &[(&str, &str)] = &[("state", "role"), ("outdate-peer", "fence-peer")];
+
+/// Spellings of 0.7, which work without one.
+pub const SPELLED: &[(&str, &str)] = &[
+    ("invalidate_remote", "invalidate-remote"),
+    ("wait_connect", "wait-connect"),
+    ("wait_con_int", "wait-con-int"),
+];
 
 /// The command with this name.
 pub fn find(name: &str) -> Option<&'static Command> {

@@ -3,6 +3,7 @@
 use std::{fs, io::IsTerminal, net::Ipv4Addr, net::Ipv6Addr, path::PathBuf};
 
 use compat::config::LocalAddresses;
+use drbd_options::Era;
 
 /// `uname -n`, or `$__DRBD_NODE__`, which is announced.
 pub fn node_name() -> (String, Option<String>) {
@@ -53,6 +54,19 @@ fn local_v6(line: &str) -> Option<Ipv6Addr> {
 /// Whether both standard input and output are terminals.
 pub fn is_interactive() -> bool {
     std::io::stdin().is_terminal() && std::io::stdout().is_terminal()
+}
+
+/// `$DRBD_ERA`, or what `/etc/default/drbd` says; nothing for `auto`.
+pub fn era() -> Option<Era> {
+    if let Ok(era) = std::env::var("DRBD_ERA") {
+        return era.parse().ok();
+    }
+    let defaults = fs::read_to_string("/etc/default/drbd").ok()?;
+    let values = defaults.lines().filter_map(|line| {
+        let value = line.trim().strip_prefix("DRBD_ERA=")?;
+        Some(value.trim_matches(['"', '\'']).to_owned())
+    });
+    values.last()?.parse().ok()
 }
 
 /// Where the engine keeps its socket, and drbdadm the registry of last used files.

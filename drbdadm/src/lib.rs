@@ -10,6 +10,8 @@
 //! * [`report`]: what a terminal is shown besides the genuine messages.
 //! * [`handler`]: drbdadm as the engine's helper.
 //! * [`wait`]: the wait for peers at boot.
+//! * `load`: which configuration is read.
+//! * `old`: printing in the words of the series before 8.4.
 //! * [`app`]: one invocation from start to end.
 //! * [`environment`]: the machine: name, addresses, terminals.
 //!
@@ -21,6 +23,8 @@ pub mod cli;
 pub mod command;
 pub mod environment;
 pub mod handler;
+mod load;
+mod old;
 pub mod plan;
 pub mod report;
 pub mod run;

@@ -30,6 +30,8 @@ pub struct Settings {
     pub dry_run: bool,
     /// Print, then run.
     pub verbose: bool,
+    /// How words are printed.
+    pub escaping: Escaping,
     /// `-n`: a variable that is set to the resource's name before each printed call.
     pub varname: Option<String>,
     /// `-s`, `-m`, `-p`
@@ -38,6 +40,16 @@ pub struct Settings {
     pub limits: Limits,
     /// Where the registry of last used files is; `None` while it must not be written.
     pub registry: Option<Registry>,
+}
+
+/// How printed words are escaped.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Escaping {
+    /// So that a shell reads them again.
+    #[default]
+    Shell,
+    /// Not at all, as 0.7 did.
+    None,
 }
 
 /// Other programs to use.
@@ -242,7 +254,11 @@ impl Runner {
 
     /// The identity that meta-data on this device already has, 0 if none.
     fn read_id(&self, resource: &str, call: &Call) -> u64 {
-        let output = self.command(resource, call).stdout(Stdio::piped()).output();
+        let output = self
+            .command(resource, call)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .output();
         let text = output.map(|o| o.stdout).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
         u64::from_str_radix(text.trim(), 16).unwrap_or(0)
@@ -307,7 +323,10 @@ impl Runner {
         if let Some(name) = &self.settings.varname {
             print_line(&format!("{name}={}", shell(resource)));
         }
-        print_line(&self.shown(call, |word| shell(word).into_owned()));
+        print_line(&self.shown(call, |word| match self.settings.escaping {
+            Escaping::Shell => shell(word).into_owned(),
+            Escaping::None => word.to_owned(),
+        }));
     }
 
     fn shown(&self, call: &Call, form: impl Fn(&str) -> String) -> String {

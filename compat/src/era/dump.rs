@@ -1,7 +1,5 @@
 //! `drbdadm dump` of 8.4 (spec 10 sections 7.1 and 7.2).
 
-use std::fmt::Write as _;
-
 use drbd_options::{Era, Section, by_name};
 
 use crate::model::{
@@ -9,7 +7,7 @@ use crate::model::{
     Settings, UsageCount, Volume,
 };
 
-use super::text::quote;
+use super::{text::quote, writer::Writer};
 
 /// Whether what is at its default is shown, too (`-v`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -41,49 +39,7 @@ pub fn resource(resource: &Resource, node: &str) -> String {
     out.text
 }
 
-/// Text with an indentation that follows the braces.
-#[derive(Default)]
-struct Writer {
-    text: String,
-    level: usize,
-}
-
 impl Writer {
-    fn line(&mut self, line: &str) {
-        for _ in 0..self.level {
-            self.text.push_str("    ");
-        }
-        self.text.push_str(line);
-        self.text.push('\n');
-    }
-
-    fn open(&mut self, header: &str) {
-        self.line(&format!("{header} {{"));
-        self.level += 1;
-    }
-
-    fn close(&mut self) {
-        self.level -= 1;
-        self.line("}");
-    }
-
-    /// Ends a block of the top level.
-    fn close_with_gap(&mut self) {
-        self.close();
-        self.text.push('\n');
-    }
-
-    /// A name and a value in columns; values are at least three wide.
-    fn aligned(&mut self, name: &str, value: &str) {
-        let width = 24_usize.saturating_sub(4 * self.level);
-        self.line(&format!("{name:<width$} {value:>3};"));
-    }
-
-    /// A name and a text behind column 16, whatever the level.
-    fn fixed(&mut self, name: &str, text: &str) {
-        self.line(&format!("{name:<16} {text};"));
-    }
-
     fn global(&mut self, global: &Global, detail: Detail) {
         let refresh = global.dialog_refresh.unwrap_or(1);
         let usual = global.minor_count.is_none()
@@ -129,23 +85,10 @@ impl Writer {
     }
 
     fn resource(&mut self, resource: &Resource, node: &str) {
-        let name = quote(&resource.name);
-        let ignored = if resource.is_ignored() {
-            "ignored"
-        } else {
-            "not ignored"
-        };
-        let stacked = if resource.is_stacked() {
-            "stacked"
-        } else {
-            "not stacked"
-        };
-        self.line(&format!(
-            "# resource {name} on {node}: {ignored}, {stacked}"
-        ));
+        self.line(&header(resource, node));
         let place = &resource.place;
         self.line(&format!("# defined at {}:{}", place.file, place.line));
-        self.open(&format!("resource {name}"));
+        self.open(&format!("resource {}", quote(&resource.name)));
         for host in &resource.hosts {
             self.host(host);
         }
@@ -278,19 +221,27 @@ impl Writer {
             self.close();
         }
     }
-
-    fn device(&mut self, volume: &Volume) {
-        let blanks = 19_usize.saturating_sub(4 * self.level);
-        let mut line = format!("device{:blanks$}", "");
-        if let Some(name) = &volume.device {
-            let _ = write!(line, "{} ", quote(name));
-        }
-        let _ = write!(line, "minor {};", volume.minor.unwrap_or_default());
-        self.line(&line);
-    }
 }
 
 fn documented_default(name: &str) -> Option<i64> {
     let row = by_name(name).find(|row| row.section == Section::Global)?;
     row.limits(Era::V84).map(|limits| limits.default)
+}
+
+/// The comment over a resource.
+pub(super) fn header(resource: &Resource, node: &str) -> String {
+    let ignored = if resource.is_ignored() {
+        "ignored"
+    } else {
+        "not ignored"
+    };
+    let stacked = if resource.is_stacked() {
+        "stacked"
+    } else {
+        "not stacked"
+    };
+    format!(
+        "# resource {} on {node}: {ignored}, {stacked}",
+        quote(&resource.name)
+    )
 }

@@ -2,8 +2,12 @@
 //!
 //! * [`text`] quotes.
 //! * [`dump`] prints `drbdadm dump` of 8.4.
+//! * [`old`] writes options in the words of 0.7 to 8.3, [`dump_old`] whole configurations.
 //! * [`xml`] prints `drbdadm dump-xml` of 8.4.
 
 pub mod dump;
+pub mod dump_old;
+pub mod old;
 pub mod text;
+mod writer;
 pub mod xml;

@@ -1,0 +1,82 @@
+//! Which configuration is read (spec 10 section 1, spec 20 section 16).
+
+use std::io::Read as _;
+
+use compat::config::{self, Input, Loaded, Node};
+
+use crate::{
+    app::End,
+    cli::Invocation,
+    command::Command,
+    environment,
+    plan::call::Entry,
+    run::{Registry, complain},
+};
+
+/// Where 8.4 looks for its configuration.
+const CANDIDATES: [&str; 5] = [
+    "/etc/drbd-84.conf",
+    "/etc/drbd-83.conf",
+    "/etc/drbd-82.conf",
+    "/etc/drbd-08.conf",
+    "/etc/drbd.conf",
+];
+
+/// Reads the configuration of an invocation.
+pub(crate) fn read(command: &Command, invocation: &Invocation, node: &Node) -> Result<Loaded, End> {
+    let on_top = invocation.config_to_test.as_deref();
+    let given = invocation.config_file.as_deref();
+    if given == Some("-") {
+        let mut bytes = Vec::new();
+        let read = std::io::stdin().read_to_end(&mut bytes);
+        let loaded = read.and_then(|_| config::load(Input::Stdin(&bytes), on_top, node));
+        return loaded.map_err(|_| cannot_open("STDIN"));
+    }
+    if let Some(name) = given {
+        return config::load(Input::Path(name), on_top, node).map_err(|_| cannot_open(name));
+    }
+    if command.uses_registry()
+        && let Some(name) = registered(invocation)
+        && let Ok(loaded) = config::load(Input::Path(&name), on_top, node)
+    {
+        return Ok(loaded);
+    }
+    for name in CANDIDATES {
+        if std::fs::File::open(name).is_ok() {
+            return config::load(Input::Path(name), on_top, node).map_err(|_| cannot_open(name));
+        }
+    }
+    let last = CANDIDATES[CANDIDATES.len() - 1];
+    let reason = match std::fs::File::open(last) {
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => "Permission denied",
+        _ => "No such file or directory",
+    };
+    complain(&format!("Can not open '{last}': {reason}"));
+    Err(End(10))
+}
+
+fn cannot_open(name: &str) -> End {
+    // Genuine: a lone dot follows, without a newline.
+    complain(&format!("Can not open '{name}'."));
+    eprint!(".");
+    End(20)
+}
+
+/// The configuration with which the resource or minor was started last.
+fn registered(invocation: &Invocation) -> Option<String> {
+    let name = invocation.names.first()?;
+    let (entry, what) = match name.strip_prefix("minor-").map(str::parse) {
+        Some(Ok(minor)) => (Entry::Minor(minor), format!("minor {minor}")),
+        _ => (Entry::Resource(name.clone()), format!("resource {name}")),
+    };
+    let link = Registry::link(&environment::run_directory(), &entry);
+    match std::fs::read_link(link) {
+        Ok(target) => Some(target.to_string_lossy().into_owned()),
+        Err(_) => {
+            complain(&format!(
+                "Don't know which config file belongs to {what}, trying default ones..."
+            ));
+            None
+        }
+    }
+}
