@@ -1,7 +1,7 @@
-//! Long options as GNU getopt_long reads them: permuting, abbreviated, with its messages.
+//! Options as GNU getopt_long reads them: permuting, abbreviated, with its messages.
 //!
-//! The genuine tool declares no short option, so every word that begins with one dash and has
-//! more behind it is refused (spec 30 section 2.1 step 7).
+//! The genuine tool of 8.4 declares no short option, so every word that begins with one dash and
+//! has more behind it is refused (spec 30 section 2.1 step 7). Those of older series do.
 
 use std::fmt;
 
@@ -21,6 +21,8 @@ pub enum Value {
 pub struct Long<T> {
     /// Its name without dashes.
     pub name: &'static str,
+    /// Its short form.
+    pub short: Option<char>,
     /// Whether it takes a value.
     pub value: Value,
     /// What it stands for.
@@ -52,8 +54,10 @@ pub enum GetoptError {
     NoArgument(&'static str),
     /// It needs a value.
     NeedsArgument(&'static str),
-    /// A short option.
+    /// A short option that does not exist.
     Short(char),
+    /// A short option that needs a value.
+    ShortNeedsArgument(char),
 }
 
 impl fmt::Display for GetoptError {
@@ -67,6 +71,9 @@ impl fmt::Display for GetoptError {
             Self::NoArgument(name) => write!(f, "option '--{name}' doesn't allow an argument"),
             Self::NeedsArgument(name) => write!(f, "option '--{name}' requires an argument"),
             Self::Short(letter) => write!(f, "invalid option -- '{letter}'"),
+            Self::ShortNeedsArgument(letter) => {
+                write!(f, "option requires an argument -- '{letter}'")
+            }
         }
     }
 }
@@ -98,13 +105,44 @@ pub fn sort<T: Copy>(longs: &[Long<T>], words: &[String]) -> Result<Words<T>, Ge
                 (_, value) => value,
             };
             sorted.options.push((long.means, value));
-        } else if let Some(letter) = word.strip_prefix('-').and_then(|s| s.chars().next()) {
-            return Err(GetoptError::Short(letter));
+        } else if let Some(cluster) = word.strip_prefix('-').filter(|s| !s.is_empty()) {
+            take_cluster(longs, cluster, &mut words, &mut sorted.options)?;
         } else {
             sorted.rest.push(word.clone());
         }
     }
     Ok(sorted)
+}
+
+/// Takes the short options of one word. A value is the rest of the word, or the next word.
+fn take_cluster<'a, T: Copy>(
+    longs: &[Long<T>],
+    cluster: &str,
+    words: &mut impl Iterator<Item = &'a String>,
+    options: &mut Vec<(T, Option<String>)>,
+) -> Result<(), GetoptError> {
+    let mut letters = cluster.chars();
+    while let Some(letter) = letters.next() {
+        let long = longs
+            .iter()
+            .find(|long| long.short == Some(letter))
+            .ok_or(GetoptError::Short(letter))?;
+        let rest = letters.as_str();
+        let value = match long.value {
+            Value::None => None,
+            Value::Optional | Value::Required if !rest.is_empty() => {
+                letters = "".chars();
+                Some(rest.to_owned())
+            }
+            Value::Optional => None,
+            Value::Required => {
+                let next = words.next().cloned();
+                Some(next.ok_or(GetoptError::ShortNeedsArgument(letter))?)
+            }
+        };
+        options.push((long.means, value));
+    }
+    Ok(())
 }
 
 /// The option that `name` spells or abbreviates. An abbreviation of several options is only

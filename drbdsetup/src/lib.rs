@@ -3,6 +3,7 @@
 //! * [`command`]: the table of commands; [`usage`] and [`manual`] render its texts.
 //! * [`getopt`], [`words`], [`parse`]: a command line becomes a [`parse::Call`], or the genuine
 //!   complaint about it. [`world`] is what they need to know about the machine.
+//! * [`legacy`]: command lines of 0.7 to 8.3 as command lines of 8.4.
 //! * [`backend`]: the engine's socket or the kernel's netlink family; [`client`] converses over
 //!   either. Messages are those of `drbd-control`.
 //! * [`run`](mod@run): carries a call out; [`outcome`] has exit statuses and messages.
@@ -21,6 +22,7 @@ pub mod events;
 pub mod events2;
 pub mod getopt;
 pub mod json;
+pub mod legacy;
 pub mod lock;
 pub mod manual;
 pub mod outcome;
@@ -36,6 +38,7 @@ pub mod words_of;
 pub mod world;
 
 use crate::client::Client;
+use crate::legacy::Legacy;
 use crate::outcome::{Exit, Stop};
 use crate::parse::Asked;
 use crate::run::{Carrier, Paths};
@@ -101,6 +104,9 @@ fn try_execute(
     err: &mut dyn Write,
 ) -> Result<Exit, Stop> {
     let (carrier, words) = take_carrier(words)?;
+    if let Some(legacy) = legacy::recognise(words, here.world) {
+        return run_legacy(program, carrier, &legacy, here, out, err);
+    }
     match parse::find_command(program, words) {
         Asked::Text(stop) => Err(stop),
         Asked::Command(command, rest) => {
@@ -110,6 +116,40 @@ fn try_execute(
             run::run(program, &call, &mut client, &here.paths, out, err)
         }
     }
+}
+
+/// Carries out a command line of an older series.
+fn run_legacy(
+    program: &str,
+    carrier: Carrier,
+    legacy: &Legacy,
+    here: &Surroundings<'_>,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> Result<Exit, Stop> {
+    let mut client = (here.connect)(carrier)?;
+    let known = run::known(&mut client, legacy.minor, &here.paths)?;
+    let resource = std::env::var("DRBD_RESOURCE").ok();
+    let plan = legacy::plan(legacy, &known, resource.as_deref(), here.world)?;
+    for step in &plan.steps {
+        let Asked::Command(command, rest) = parse::find_command(program, step) else {
+            continue;
+        };
+        let mut call = parse::parse(program, command, &rest, here.world)?;
+        // Messages name what was typed.
+        call.word.clone_from(&legacy.word);
+        match run::run(program, &call, &mut client, &here.paths, out, err) {
+            Ok(Exit::OK) => {}
+            Err(stop) if stop.exit == Exit::OK.0 && stop.err.is_empty() => {
+                let _ = out.write_all(stop.out.as_bytes());
+            }
+            ended => return ended,
+        }
+    }
+    if let Some(remember) = &plan.remember {
+        here.paths.remember(legacy.minor, remember)?;
+    }
+    Ok(Exit::OK)
 }
 
 /// `--backend engine|kernel` in front of everything is ours; the genuine tool has no such word.

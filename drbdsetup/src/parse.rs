@@ -176,6 +176,7 @@ fn longs(command: &Command) -> Vec<Long<Means>> {
         for name in std::iter::once(row.name).chain(row.aliases.iter().copied()) {
             longs.push(Long {
                 name,
+                short: None,
                 value: value(row),
                 means: Means::Row(row),
             });
@@ -184,6 +185,7 @@ fn longs(command: &Command) -> Vec<Long<Means>> {
     let extensions = EXTENSIONS.iter().filter(|e| e.command == command.name);
     longs.extend(extensions.map(|extension| Long {
         name: extension.name,
+        short: None,
         value: Value::None,
         means: Means::Extension(extension),
     }));

@@ -3,12 +3,13 @@
 use crate::backend::{Backend, ConnectError, Engine, Kernel};
 use crate::client::Client;
 use crate::command::{Action, Query};
+use crate::legacy::{Disk, Known, Siblings};
 use crate::lock::MinorLock;
 use crate::outcome::{self, Exit, Stop};
 use crate::parse::{Call, Object};
 use crate::show::{Defaults, show};
 use crate::{query, wait};
-use drbd_control::{Answer, Message, Op, Request, RetCode};
+use drbd_control::{Answer, Context, Message, Op, Request, RetCode};
 use drbd_types::Minor;
 use std::io::Write;
 use std::path::PathBuf;
@@ -257,4 +258,68 @@ fn sh_status(call: &Call, client: &mut Client) -> Result<Stop, Stop> {
     } else {
         query::sh_status(&[reply])
     }))
+}
+
+/// What an old command line needs to know about its device.
+pub fn known(client: &mut Client, minor: Minor, paths: &Paths) -> Result<Known, Stop> {
+    let mut known = Known {
+        remembered: paths.remembered(minor),
+        ..Known::default()
+    };
+    let reply = client
+        .ask(Request::new(Op::GetStatus).for_minor(minor))
+        .map_err(|trouble| trouble.of_query())?;
+    let Some(context) = reply.context().filter(|_| reply.answer.is_success()) else {
+        return Ok(known);
+    };
+    known.resource.clone_from(&context.resource);
+    if let (Some(my), Some(peer), Some(_)) =
+        (&context.my_addr, &context.peer_addr, reply.net_conf())
+    {
+        known.addresses = Some([my, peer].map(|address| address.to_string().replacen(' ', ":", 1)));
+    }
+    if reply.disk_conf().is_some() {
+        known.disk = Disk::Attached;
+    }
+    let name = context.resource.clone().unwrap_or_default();
+    let volumes = client
+        .list(Request::new(Op::GetStatus).for_context(Context::resource(name)))
+        .map_err(|trouble| trouble.of_query())?;
+    if volumes.len() > 1 {
+        known.siblings = Siblings::Some;
+    }
+    Ok(known)
+}
+
+impl Paths {
+    fn syncer_file(&self, minor: Minor) -> PathBuf {
+        self.run_dir.join(format!("syncer-minor-{minor}"))
+    }
+
+    /// What `syncer` was told about a device, one option a line.
+    fn remembered(&self, minor: Minor) -> Vec<String> {
+        // Nothing was told, or it cannot be read: then there is nothing to add.
+        std::fs::read_to_string(self.syncer_file(minor))
+            .unwrap_or_default()
+            .lines()
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// Keeps what `syncer` was told.
+    pub fn remember(&self, minor: Minor, options: &[String]) -> Result<(), Stop> {
+        let path = self.syncer_file(minor);
+        let result = if options.is_empty() {
+            match std::fs::remove_file(&path) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+                result => result,
+            }
+        } else {
+            std::fs::write(&path, options.join("\n") + "\n")
+        };
+        result.map_err(|error| {
+            let reason = crate::strerror(&error);
+            Stop::error(format!("{}: {reason}\n", path.display()))
+        })
+    }
 }
