@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use drbd_types::{ByteCount, Minor, SectorCount, VolumeNr};
 
-use super::{Frontend, RequestSink, fuse_loop, ublk};
+use super::{Frontend, RequestSink, fuse_loop, ublk, ublk_frontend};
 use crate::buffer::Pool;
 
 /// Which kernel interface makes the block device: the value of `drbdd --frontend`.
@@ -231,7 +231,7 @@ pub fn start(
         .all(|p| Path::new(p).exists());
     match choice {
         Choice::Ublk | Choice::Auto if ublk::is_usable() => {
-            ublk::start(minor, geometry, paths, pool, sink)
+            ublk_frontend::start(minor, geometry, paths, pool, sink)
         }
         Choice::FuseLoop | Choice::Auto if fuse => {
             fuse_loop::start(minor, geometry, paths, pool, sink)

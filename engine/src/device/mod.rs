@@ -10,8 +10,8 @@
 //! * [`names`]: the block special files and symlinks under `/dev`.
 //! * `fuse_loop` over `fuse_fs` and `loopdev`: the front end for any kernel.
 //! * [`guard`]: protections of a process that serves block devices.
-//! * `ublk`: the front end for Linux 6.5 and newer, and all contact with crate libublk.
-//! * `pending`, `holders`: requests in flight; who has a device open.
+//! * `ublk_frontend` over `ublk` (all contact with crate libublk): the one for Linux 6.5 and newer.
+//! * `pending`, `tags`: requests in flight; `holders`: who has a device open.
 //!
 //! A front end starts *closed*: the node `/dev/drbdN` exists but cannot be opened, as on a Secondary.
 //! [`Frontend::open`] (promotion) makes it usable, [`Frontend::close`] (demotion) takes that back or
@@ -26,7 +26,9 @@ mod loopdev;
 pub mod names;
 mod pending;
 pub mod request;
+mod tags;
 mod ublk;
+mod ublk_frontend;
 
 pub use frontend::{
     Access, Choice, DeviceError, DevicePaths, Discard, Features, Geometry, LogicalBlock, start,

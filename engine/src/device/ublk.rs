@@ -1,4 +1,4 @@
-//! The ublk front end: the kernel's ublk driver hands requests over through io_uring. All contact
+//! The kernel's ublk driver: makes a disk and hands its requests over through io_uring. All contact
 //! with crate libublk is in this file, because its interface still changes.
 //!
 //! One thread owns the one queue of a device. It fetches requests, reads the data of writes out of
@@ -6,33 +6,30 @@
 //! sink. A completion comes from any thread: the data of a read is put into the request there and
 //! then, so that no buffer waits in a queue; the result goes on a list, and an eventfd wakes the
 //! queue thread, which commits all results on the list at once.
-//!
-//! The device is made by [`Frontend::open`] and removed by [`Frontend::close`].
 
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
 use drbd_types::units::SECTOR_BYTES;
-use drbd_types::{Minor, Sector, SectorCount};
+use drbd_types::{ByteCount, Minor, Sector};
 use io_uring::{IoUring, cqueue, opcode, types};
 use libublk::ctrl::{UblkCtrl, UblkCtrlBuilder};
 use libublk::io::{BufDescList, UblkDev, UblkIOCtx, UblkQueue};
 use libublk::{BufDesc, UblkError, UblkFlags, UblkIORes, UblkUringData, sys};
-use rustix::event::{EventfdFlags, eventfd};
-use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use super::names::{Names, number_in_sysfs};
+use super::names::number_in_sysfs;
+use super::tags::{Committable, Expected, Results, Tags};
 use super::{
-    Access, DeviceError, DeviceNumber, DevicePaths, Discard, Features, Frontend, Fua, Geometry,
-    LogicalBlock, Operation, Request, RequestId, RequestSink, Unmap, holders, loopdev,
+    DeviceNumber, Discard, Fua, Geometry, LogicalBlock, Operation, Request, RequestId, RequestSink,
+    Unmap,
 };
 use crate::buffer::{Buffer, MAX_LENGTH, Pool};
 
@@ -45,63 +42,28 @@ const CONTROL_DEPTH: u32 = 4;
 /// Marks our devices in the driver's own record, together with the minor ("DRBD").
 const MARK: u64 = 0x4452_4244;
 
-struct Ublk {
-    minor: Minor,
-    names: Names,
-    pool: Pool,
-    sink: Arc<dyn RequestSink>,
-    state: Mutex<State>,
-    /// The queue of the open device, for completions.
-    queue: RwLock<Option<Arc<Queue>>>,
-}
-
-struct State {
-    geometry: Geometry,
-    access: Access,
-    device: Option<Device>,
-    stopped: bool,
-}
-
 /// The driver's side of a device, for any thread. libublk keeps the ring for its commands per thread
 /// and makes it only in the thread that made the device; in all others it would panic.
 struct Control(UblkCtrl);
 
-/// A device that the driver knows.
-struct Device {
+/// A disk that the driver made.
+pub struct Device {
     control: Control,
     number: DeviceNumber,
     thread: JoinHandle<()>,
 }
 
 /// What the queue thread and the completing threads share.
-struct Queue {
+pub struct Queue {
     minor: Minor,
     pool: Pool,
     sink: Arc<dyn RequestSink>,
-    slots: Box<[Slot]>,
-    /// Numbers the requests, so that a late completion does not hit a later request of its slot.
-    sequence: AtomicU64,
-    done: Mutex<Vec<Done>>,
-    wake: OwnedFd,
+    tags: Tags,
+    results: Results,
     /// `/dev/ublkcN`, through which the data of requests is read and written.
     data: OnceLock<OwnedFd>,
     /// The front end is going: every request fails.
     dead: AtomicBool,
-}
-
-/// A request slot (ublk calls its index a tag).
-#[derive(Default)]
-struct Slot {
-    /// The id of the request in flight, 0 for none. Whoever swaps it for 0 completes the request.
-    id: AtomicU64,
-    length: AtomicU32,
-    read: AtomicBool,
-}
-
-/// A result to commit.
-struct Done {
-    tag: u16,
-    result: i32,
 }
 
 /// Whether the driver is there and new enough.
@@ -110,35 +72,9 @@ pub fn is_usable() -> bool {
         && UblkCtrl::get_features().is_some_and(|f| f & u64::from(sys::UBLK_F_USER_COPY) != 0)
 }
 
-/// Starts the front end: makes the closed node and the links.
-pub fn start(
-    minor: Minor,
-    geometry: Geometry,
-    paths: DevicePaths,
-    pool: Pool,
-    sink: Arc<dyn RequestSink>,
-) -> Result<Box<dyn Frontend>, DeviceError> {
-    clear_remains(minor).map_err(|e| DeviceError::setup("clear stale ublk devices", e))?;
-    let names = Names::publish(minor, &paths)
-        .map_err(|e| DeviceError::setup(paths.node(minor).display().to_string(), e))?;
-    Ok(Box::new(Ublk {
-        minor,
-        names,
-        pool,
-        sink,
-        state: Mutex::new(State {
-            geometry,
-            access: Access::ReadOnly,
-            device: None,
-            stopped: false,
-        }),
-        queue: RwLock::new(None),
-    }))
-}
-
 /// Removes devices of this minor whose server died. The kernel has already failed their requests
 /// and taken their disk away.
-fn clear_remains(minor: Minor) -> io::Result<()> {
+pub fn clear_remains(minor: Minor) -> io::Result<()> {
     let Ok(entries) = fs::read_dir("/sys/class/ublk-char") else {
         return Ok(());
     };
@@ -167,174 +103,6 @@ fn mark(minor: Minor) -> u64 {
     MARK << 32 | u64::from(minor.0)
 }
 
-impl Ublk {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn current_queue(&self) -> Option<Arc<Queue>> {
-        let queue = self.queue.read().unwrap_or_else(PoisonError::into_inner);
-        queue.clone()
-    }
-
-    fn set_queue(&self, queue: Option<Arc<Queue>>) {
-        *self.queue.write().unwrap_or_else(PoisonError::into_inner) = queue;
-    }
-
-    fn make_device(&self, geometry: Geometry, access: Access) -> io::Result<Device> {
-        let queue = Arc::new(Queue::new(
-            self.minor,
-            self.pool.clone(),
-            Arc::clone(&self.sink),
-        )?);
-        self.set_queue(Some(Arc::clone(&queue)));
-        let device = Device::start(self.minor, geometry, queue).inspect_err(|_| {
-            self.set_queue(None);
-        })?;
-        let finish = || {
-            let disk = self.names.open(device.number, OFlags::RDWR)?;
-            loopdev::set_access(disk.as_fd(), access)?;
-            self.names.set_number(device.number)
-        };
-        match finish() {
-            Ok(()) => Ok(device),
-            Err(e) => {
-                self.remove(device)?;
-                Err(e)
-            }
-        }
-    }
-
-    /// Takes the device away from whoever has it open.
-    fn remove(&self, device: Device) -> io::Result<()> {
-        let Device {
-            control, thread, ..
-        } = device;
-        // The driver waits for the requests in flight, which complete as ever, then ends the queue.
-        control.run(UblkCtrl::stop_dev)?;
-        thread
-            .join()
-            .map_err(|_| io::Error::other("the queue thread panicked"))?;
-        self.set_queue(None);
-        // Without waiting: somebody may still hold the disk that is no more.
-        control.run(UblkCtrl::del_dev_async)?;
-        Ok(())
-    }
-
-    /// Removes the device, or fails with `EBUSY`.
-    fn close_locked(&self, state: &mut State) -> io::Result<()> {
-        let Some(device) = state.device.take() else {
-            return Ok(());
-        };
-        // First no way in, then the look at who is inside: nobody can come between.
-        let held = (self.names.set_closed()).and_then(|()| self.holder(device.number));
-        if let Ok(None) = held {
-            return self.remove(device);
-        }
-        self.names.set_number(device.number)?;
-        state.device = Some(device);
-        Err(held.err().unwrap_or(Errno::BUSY.into()))
-    }
-
-    fn holder(&self, number: DeviceNumber) -> io::Result<Option<holders::Holder>> {
-        holders::find(number, || {
-            self.names.open(number, OFlags::RDONLY | OFlags::EXCL)
-        })
-    }
-}
-
-impl Frontend for Ublk {
-    fn complete(&self, id: RequestId, result: Result<Option<Buffer>, Errno>) {
-        if let Some(queue) = self.current_queue() {
-            queue.complete(id, result);
-        }
-    }
-
-    fn open(&self, access: Access) -> io::Result<()> {
-        let mut state = self.lock();
-        if state.stopped {
-            return Err(Errno::NODEV.into());
-        }
-        state.access = access;
-        if let Some(device) = &state.device {
-            let disk = self.names.open(device.number, OFlags::RDONLY)?;
-            return loopdev::set_access(disk.as_fd(), access);
-        }
-        state.device = Some(self.make_device(state.geometry, access)?);
-        Ok(())
-    }
-
-    fn close(&self) -> io::Result<()> {
-        self.close_locked(&mut self.lock())
-    }
-
-    fn is_held_open(&self) -> io::Result<bool> {
-        match &self.lock().device {
-            Some(device) => Ok(self.holder(device.number)?.is_some()),
-            None => Ok(false),
-        }
-    }
-
-    fn resize(&self, size: SectorCount) -> io::Result<()> {
-        let mut state = self.lock();
-        let bytes = size.checked_bytes().ok_or(Errno::FBIG)?;
-        let Some(device) = &state.device else {
-            state.geometry.size = size;
-            return Ok(());
-        };
-        let updated = device.control.run(|control| control.update_size(bytes.0));
-        if updated.is_err() {
-            // Before Linux 6.16 only a new device has a new size; while this one is held open it
-            // keeps its size.
-            self.close_locked(&mut state)?;
-            let geometry = Geometry {
-                size,
-                ..state.geometry
-            };
-            state.device = Some(self.make_device(geometry, state.access)?);
-        }
-        state.geometry.size = size;
-        Ok(())
-    }
-
-    fn set_features(&self, features: Features) {
-        self.lock().geometry.features = features;
-    }
-
-    fn set_links(&self, links: Vec<PathBuf>) -> io::Result<()> {
-        self.names.set_links(links)
-    }
-
-    fn device_number(&self) -> Option<DeviceNumber> {
-        self.lock().device.as_ref().map(|device| device.number)
-    }
-
-    fn stop(&self) -> io::Result<()> {
-        let mut state = self.lock();
-        self.close_locked(&mut state)?;
-        if !state.stopped {
-            state.stopped = true;
-            self.names.withdraw()?;
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Ublk {
-    fn drop(&mut self) {
-        if self.stop().is_ok() {
-            return;
-        }
-        // Held open. Nobody is left to tell errors to.
-        if let Some(queue) = self.current_queue() {
-            queue.fail_everything();
-        }
-        let device = self.lock().device.take();
-        let _ = device.map(|device| self.remove(device));
-        let _ = self.names.withdraw();
-    }
-}
-
 impl Control {
     fn run<T>(&self, command: impl FnOnce(&UblkCtrl) -> Result<T, UblkError>) -> io::Result<T> {
         prepare_control_ring()
@@ -361,7 +129,8 @@ fn prepare_control_ring() -> Result<(), UblkError> {
 }
 
 impl Device {
-    fn start(minor: Minor, geometry: Geometry, queue: Arc<Queue>) -> io::Result<Self> {
+    /// Makes the disk, served through `queue`.
+    pub fn start(minor: Minor, geometry: Geometry, queue: Arc<Queue>) -> io::Result<Self> {
         let control = UblkCtrlBuilder::default()
             .name("drbd")
             .nr_queues(1)
@@ -419,6 +188,27 @@ impl Device {
                 Err(e)
             }
         }
+    }
+
+    /// The number of the disk.
+    pub fn number(&self) -> DeviceNumber {
+        self.number
+    }
+
+    /// Tells the driver another size (Linux 6.16).
+    pub fn update_size(&self, size: ByteCount) -> io::Result<()> {
+        self.control
+            .run(|control| control.update_size(size.0))
+            .map(drop)
+    }
+
+    /// Takes the disk away from whoever has it open.
+    pub fn remove(self) -> io::Result<()> {
+        // The driver waits for the requests in flight, which complete as ever, then ends the queue.
+        self.control.run(UblkCtrl::stop_dev)?;
+        (self.thread.join()).map_err(|_| io::Error::other("the queue thread panicked"))?;
+        // Without waiting: somebody may still hold the disk that is no more.
+        self.control.run(UblkCtrl::del_dev_async).map(drop)
     }
 }
 
@@ -501,15 +291,14 @@ fn is_transient(error: &io::Error) -> bool {
 }
 
 impl Queue {
-    fn new(minor: Minor, pool: Pool, sink: Arc<dyn RequestSink>) -> io::Result<Self> {
+    /// A queue that hands requests to the sink.
+    pub fn new(minor: Minor, pool: Pool, sink: Arc<dyn RequestSink>) -> io::Result<Self> {
         Ok(Self {
             minor,
             pool,
             sink,
-            slots: (0..DEPTH).map(|_| Slot::default()).collect(),
-            sequence: AtomicU64::new(1),
-            done: Mutex::new(Vec::with_capacity(DEPTH.into())),
-            wake: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
+            tags: Tags::new(DEPTH),
+            results: Results::new(DEPTH)?,
             data: OnceLock::new(),
             dead: AtomicBool::new(false),
         })
@@ -525,16 +314,16 @@ impl Queue {
             Ok(operation) => operation,
             Err(e) => return self.finish(tag, -e.raw_os_error()),
         };
-        let slot = &self.slots[usize::from(tag)];
-        let is_read = matches!(operation, Operation::Read { .. });
-        slot.read.store(is_read, Ordering::Relaxed);
-        slot.length.store(length, Ordering::Relaxed);
-        let sequence = self.sequence.fetch_add(1, Ordering::Relaxed);
-        let id = sequence << 16 | u64::from(tag);
-        slot.id.store(id, Ordering::SeqCst);
-        // After the id: either this sees the flag or `fail_everything` sees the id.
+        let expected = match operation {
+            Operation::Read { .. } => Expected::Data(length),
+            _ => Expected::Done(length),
+        };
+        let Some(id) = self.tags.begin(tag, expected) else {
+            return self.finish(tag, -Errno::INVAL.raw_os_error());
+        };
+        // After the beginning: either this sees the flag or `fail_everything` sees the request.
         if self.dead.load(Ordering::SeqCst) {
-            return self.complete(RequestId(id), Err(Errno::IO));
+            return self.complete(id, Err(Errno::IO));
         }
         let sector = match operation {
             // The driver leaves a position there that means nothing.
@@ -544,7 +333,7 @@ impl Queue {
         self.sink.submit(
             self.minor,
             Request {
-                id: RequestId(id),
+                id,
                 sector,
                 operation,
             },
@@ -609,62 +398,42 @@ impl Queue {
         self.data.get().ok_or(Errno::NODEV)
     }
 
-    fn complete(&self, id: RequestId, result: Result<Option<Buffer>, Errno>) {
-        let tag = id.0 as u16;
-        let Some(slot) = self.slots.get(usize::from(tag)) else {
+    /// Ends a request; one that is not in flight is ignored.
+    pub fn complete(&self, id: RequestId, result: Result<Option<Buffer>, Errno>) {
+        let Some((tag, expected)) = self.tags.claim(id) else {
             return;
         };
-        let (length, is_read) = (
-            slot.length.load(Ordering::Relaxed),
-            slot.read.load(Ordering::Relaxed),
-        );
-        let owned = slot
-            .id
-            .compare_exchange(id.0, 0, Ordering::SeqCst, Ordering::SeqCst);
-        if id.0 == 0 || owned.is_err() {
-            return;
-        }
-        let outcome = result.and_then(|data| match data {
-            Some(data) if is_read && data.len() == length as usize => self.store(tag, &data),
-            _ if is_read => Err(Errno::IO),
-            _ => Ok(()),
+        let outcome = result.and_then(|data| match (expected, data) {
+            (Expected::Data(length), Some(data)) if data.len() == length as usize => {
+                self.store(tag, &data).map(|()| length)
+            }
+            (Expected::Data(_), _) => Err(Errno::IO),
+            (Expected::Done(length), _) => Ok(length),
         });
         // The kernel wants the bytes transferred; no length exceeds `i32::MAX`, the largest being a
         // discard of 128 MiB.
         self.finish(
             tag,
-            outcome.map_or_else(|e| -e.raw_os_error(), |()| length.cast_signed()),
+            outcome.map_or_else(|e| -e.raw_os_error(), u32::cast_signed),
         );
     }
 
     /// From now on every request, also those in flight, fails with `EIO`.
-    fn fail_everything(&self) {
+    pub fn fail_everything(&self) {
         self.dead.store(true, Ordering::SeqCst);
-        for slot in &self.slots {
-            self.complete(RequestId(slot.id.load(Ordering::SeqCst)), Err(Errno::IO));
+        for id in self.tags.in_flight() {
+            self.complete(id, Err(Errno::IO));
         }
     }
 
-    /// Puts a result on the list and sees to it that the queue thread looks.
     fn finish(&self, tag: u16, result: i32) {
-        let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
-        done.push(Done { tag, result });
-        let first = done.len() == 1;
-        drop(done);
-        if first {
-            // Fails only if the counter is about to overflow: then it is readable anyhow.
-            let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
-        }
+        self.results.push(Committable { tag, result });
     }
 
     /// Commits what is on the list; `done` is the memory of the list to come.
-    fn commit(&self, queue: &UblkQueue<'_>, done: &mut Vec<Done>) {
-        // Before the list is taken: whoever fills it afterwards writes anew. Nothing to read is fine.
-        let _ = rustix::io::read(&self.wake, &mut [0_u8; 8]);
-        let mut list = self.done.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::swap(&mut *list, done);
-        drop(list);
-        for Done { tag, result } in done.drain(..) {
+    fn commit(&self, queue: &UblkQueue<'_>, done: &mut Vec<Committable>) {
+        self.results.take(done);
+        for Committable { tag, result } in done.drain(..) {
             let result = Ok(UblkIORes::Result(result));
             let committed = queue.complete_io_cmd_unified(tag, BufDesc::Slice(&[]), result);
             debug_assert!(
@@ -681,7 +450,7 @@ impl Queue {
 
     /// Asks the ring of the queue to report once that the eventfd is readable.
     fn await_completions(&self, queue: &UblkQueue<'_>) -> Result<(), UblkError> {
-        let poll = opcode::PollAdd::new(types::Fd(self.wake.as_raw_fd()), libc::POLLIN as u32)
+        let poll = opcode::PollAdd::new(types::Fd(self.results.wake_fd()), libc::POLLIN as u32)
             .build()
             .user_data(UblkIOCtx::build_user_data(0, 0, 0, true));
         queue.ublk_submit_sqe_sync(poll)
