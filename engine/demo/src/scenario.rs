@@ -70,7 +70,7 @@ pub fn demonstrate(programs: &Path) -> Result<(), Error> {
     show(&first, "df -h /mnt/data")?;
     show(
         &first,
-        "echo 'written on '$(uname -n) > /mnt/data/hello && cp /etc/services /mnt/data && sync",
+        "echo 'written on '$(uname -n) > /mnt/data/hello && cp /etc/passwd /mnt/data && sync",
     )?;
 
     chapter("Failover");
@@ -81,7 +81,7 @@ pub fn demonstrate(programs: &Path) -> Result<(), Error> {
     )?;
     show(
         &second,
-        "cat /mnt/data/hello && cmp /etc/services /mnt/data/services && umount /mnt/data",
+        "cat /mnt/data/hello && cmp /etc/passwd /mnt/data/passwd && umount /mnt/data",
     )?;
 
     chapter("Both nodes at the end");
