@@ -34,7 +34,7 @@ pub fn events(call: &Call, client: &mut Client, out: &mut dyn Write) -> Result<E
                     return Ok(Exit::OK);
                 }
             }
-            // An unknown object is no reason to stop: it may be created later.
+            // What ends the answer does not end the command.
             Ok(Received::Message(_) | Received::Done { .. }) => {}
             Ok(Received::Error { code, .. }) => return Err(Trouble::Netlink(-code).of_query()),
             Err(Trouble::OutputClosed | Trouble::Receive(_)) => return Ok(Exit::OK),
@@ -43,8 +43,12 @@ pub fn events(call: &Call, client: &mut Client, out: &mut dyn Write) -> Result<E
     }
 }
 
-/// Whether the command asked for events of this object.
+/// Whether the command asked for events of this object. A refusal is no event: the object may
+/// be created later.
 pub fn concerns(call: &Call, message: &Message) -> bool {
+    if !message.answer.is_success() {
+        return false;
+    }
     match &call.object {
         Object::Minor(minor) => message.minor == Some(*minor),
         Object::Resource(name) => {
@@ -88,8 +92,7 @@ pub fn lines(message: &Message) -> String {
             info.helper_exit_code.unwrap_or_default()
         ),
         SibReason::SYNC_PROGRESS => {
-            let percent = query::resynced_percent(info).unwrap_or_default();
-            format!("{seq} SP {device} {percent}\n")
+            format!("{seq} SP {device} {}\n", query::progress_percent(info))
         }
         SibReason(reason) => {
             format!("{seq} ?? {device} <other message, state info broadcast reason:{reason}>\n")

@@ -211,14 +211,23 @@ fn sh_block(out: &mut String, message: &Message) -> fmt::Result {
     writeln!(out, "_resynced_percent={percent}\n\n_sh_status_process\n\n")
 }
 
-/// How much of a resync is done, from the counters of a status message.
+/// How much of a resync is done, from the counters of a status message; `None` while there is
+/// nothing to do.
 pub fn resynced_percent(info: &StateInfo) -> Option<String> {
-    let total = info.bits_rs_total?;
+    info.bits_rs_total.map(|total| percent_done(info, total))
+}
+
+/// The same for the mark of a resync: the last one comes without a total.
+pub fn progress_percent(info: &StateInfo) -> String {
+    percent_done(info, info.bits_rs_total.unwrap_or_default())
+}
+
+fn percent_done(info: &StateInfo, total: u64) -> String {
     let shift = if total >= 1 << 32 { 16 } else { 10 };
     let oos = info.bits_oos.unwrap_or_default();
     let left = oos.saturating_sub(info.bits_rs_failed.unwrap_or_default()) >> shift;
     let done = 1000_u64.saturating_sub(left.saturating_mul(1000) / (1 + (total >> shift)));
-    Some(format!("{}.{}", done / 10, done % 10))
+    format!("{}.{}", done / 10, done % 10)
 }
 
 /// A name that a shell reads as one word.

@@ -53,8 +53,15 @@ fn classic_events_are_the_captured_lines() {
         reason: SibReason::SYNC_PROGRESS,
         bits_rs_total: Some(2048),
         bits_rs_failed: Some(0),
-        bits_oos: Some(0),
+        bits_oos: Some(1024),
         ..StateInfo::default()
+    };
+    // As captured: when the mark is told the resync is over.
+    let last = StateInfo {
+        bits_rs_total: None,
+        bits_rs_failed: None,
+        bits_oos: Some(0),
+        ..progress.clone()
     };
     let unknown = StateInfo {
         reason: SibReason(9),
@@ -66,7 +73,8 @@ fn classic_events_are_the_captured_lines() {
         notice,
         classic(20, call),
         classic(21, back),
-        classic(27, progress),
+        classic(26, progress),
+        classic(27, last),
         classic(28, unknown),
         Message::notice(Op::Event, 29, None).info("two\nlines"),
     ]
@@ -81,6 +89,7 @@ fn classic_events_are_the_captured_lines() {
 19 R - r0
 20 UH 0,r0[0] before-resync-source
 21 UH-post 0,r0[0] before-resync-source 0x0000
+26 SP 0,r0[0] 66.7
 27 SP 0,r0[0] 100.0
 28 ?? 0,r0[0] <other message, state info broadcast reason:9>
 29 # two_lines
