@@ -480,7 +480,6 @@ impl<B: Payload> Resource<B> {
             },
             Check::Soft,
         );
-        self.mirror_suspension(v);
         Outcome::State(outcome)
     }
 
@@ -496,7 +495,6 @@ impl<B: Payload> Resource<B> {
             ..StateMask::NOTHING
         };
         let outcome = self.change(v, mask, Check::Soft);
-        self.mirror_suspension(v);
         if outcome == StateOutcome::Success {
             if self.state(v).conn < ConnState::Connected {
                 self.clear_transfer_log();

@@ -45,8 +45,8 @@ impl<B: Payload> Resource<B> {
                 HelperSubject::Minor(minor),
             );
         }
-        self.thaw_without_data(v, old, new);
-        self.thaw_after_reconnect(v, new);
+        self.thaw_after_attach(v, old, new);
+        self.thaw_after_reconnect(old, new);
         if entered(old, new, &[ConnState::SyncSource, ConnState::PausedSyncS])
             && old.conn < ConnState::SyncSource
         {
@@ -83,45 +83,46 @@ impl<B: Payload> Resource<B> {
         self.sync_superblock(v);
     }
 
-    /// The peer is back, or the disk: I/O frozen for lack of data goes on.
-    fn thaw_without_data(&mut self, v: usize, old: State, new: State) {
-        if !new.susp_nod {
-            return;
-        }
-        let connected = old.conn < ConnState::Connected && new.conn >= ConnState::Connected;
+    /// The disk is back: I/O frozen for lack of data goes on.
+    fn thaw_after_attach(&mut self, v: usize, old: State, new: State) {
         let attached = matches!(old.disk, DiskState::Attaching | DiskState::Negotiating)
             && new.disk == DiskState::UpToDate;
-        if connected || attached {
-            if connected {
-                self.resend_transfer_log();
-            }
-            let mask = StateMask {
-                susp_nod: Some(false),
-                ..StateMask::NOTHING
-            };
-            self.change(v, mask, Check::Hard);
-            self.release_held();
+        let complete = self
+            .volumes
+            .iter()
+            .all(|volume| volume.state.disk == DiskState::UpToDate);
+        if self.state(v).susp_nod && attached && complete {
+            self.thaw();
         }
     }
 
-    fn thaw_after_reconnect(&mut self, v: usize, new: State) {
-        if !new.susp_fen
-            || !self
-                .volumes
-                .iter()
-                .all(|volume| volume.state.conn >= ConnState::Connected)
-        {
+    /// The peer is back: it gets what was held back for it. Whatever the reason of the suspension
+    /// was, the peer's data must not lack a write that may still be completed.
+    fn thaw_after_reconnect(&mut self, old: State, new: State) {
+        let connected = old.conn < ConnState::Connected && new.conn >= ConnState::Connected;
+        let complete = self
+            .volumes
+            .iter()
+            .all(|volume| volume.state.conn >= ConnState::Connected);
+        let suspended = self.volumes.iter().any(|volume| volume.state.suspended());
+        if !(connected && complete && suspended) {
             return;
         }
         for volume in &mut self.volumes {
             volume.marks.remove(Mark::NEW_CUR_UUID);
         }
         self.resend_transfer_log();
+        self.thaw();
+    }
+
+    /// Ends every suspension that is not the administrator's.
+    fn thaw(&mut self) {
         let mask = StateMask {
+            susp_nod: Some(false),
             susp_fen: Some(false),
             ..StateMask::NOTHING
         };
-        self.change(v, mask, Check::Hard);
+        self.change_connection(mask, Check::Hard);
         self.release_held();
     }
 

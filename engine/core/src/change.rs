@@ -59,7 +59,9 @@ impl<B: Payload> Resource<B> {
         if !text.is_empty() {
             self.log_volume(v, Level::Info, text);
         }
+        self.log_unless_empty(state_rules::describe_suspension(old, new));
         self.apply(v, old, new);
+        self.mirror_suspension(v);
         StateOutcome::Success
     }
 
@@ -103,25 +105,21 @@ impl<B: Payload> Resource<B> {
         Asked::Waiting
     }
 
-    /// Changes the connection: every volume follows, or nothing changes.
+    /// Changes the connection, or what all volumes have in common: every volume follows, or
+    /// nothing changes.
     pub(crate) fn change_connection(&mut self, mask: StateMask, check: Check) -> StateOutcome {
-        let Some(to) = mask.conn else {
-            return StateOutcome::NothingToDo;
-        };
         let outcome = self.connection_admissible(mask, check);
         if !outcome.is_success() {
             return outcome;
         }
-        self.commit_connection(mask, to);
+        self.commit_connection(mask);
         StateOutcome::Success
     }
 
     /// What would refuse this change of the connection.
     pub(crate) fn connection_admissible(&mut self, mask: StateMask, check: Check) -> StateOutcome {
-        let Some(to) = mask.conn else {
-            return StateOutcome::NothingToDo;
-        };
         let from = self.conn.state;
+        let to = mask.conn.unwrap_or(from);
         let probe = |conn| State {
             conn,
             ..State::INITIAL
@@ -162,14 +160,22 @@ impl<B: Payload> Resource<B> {
         StateOutcome::Success
     }
 
-    fn commit_connection(&mut self, mask: StateMask, to: ConnState) {
+    fn commit_connection(&mut self, mask: StateMask) {
         let from = self.conn.state;
+        let to = mask.conn.unwrap_or(from);
         let mut applied: Vec<(usize, State, State)> = Vec::new();
         for v in 0..self.volumes.len() {
             let old = self.state(v);
             let policy = self.policy(v);
             let (new, _) = state_rules::sanitize(old, mask.apply(old), &policy);
             applied.push((v, old, new));
+        }
+        // Suspension belongs to the resource: what one volume needs, all get.
+        let susp = applied.iter().any(|(_, _, new)| new.susp);
+        let susp_nod = applied.iter().any(|(_, _, new)| new.susp_nod);
+        let susp_fen = applied.iter().any(|(_, _, new)| new.susp_fen);
+        for (_, _, new) in &mut applied {
+            (new.susp, new.susp_nod, new.susp_fen) = (susp, susp_nod, susp_fen);
         }
         self.log_connection_change(from, to, &applied);
         self.conn.state = if to > ConnState::WfReportParams {
@@ -196,17 +202,26 @@ impl<B: Payload> Resource<B> {
             .iter()
             .map(|&(_, old, new)| state_rules::describe_change(old, new))
             .collect();
+        let suspension = applied
+            .first()
+            .map(|&(_, old, new)| state_rules::describe_suspension(old, new))
+            .unwrap_or_default();
         match texts.split_first() {
             None if from != to => {
                 self.log_resource(Level::Info, alloc::format!("conn( {from} -> {to} ) "))
             }
             None => {}
             Some((first, rest)) if rest.iter().all(|text| text == first) => {
-                let text = first.clone();
+                let text = alloc::format!("{first}{suspension}");
                 self.log_unless_empty(text);
             }
             Some(_) => {
-                self.log_resource(Level::Info, alloc::format!("conn( {from} -> {to} ) "));
+                let conn = if from == to {
+                    String::new()
+                } else {
+                    alloc::format!("conn( {from} -> {to} ) ")
+                };
+                self.log_unless_empty(alloc::format!("{conn}{suspension}"));
                 for (&(v, old, new), _) in applied.iter().zip(&texts) {
                     let text = state_rules::describe_change(
                         State {
@@ -255,11 +270,10 @@ impl<B: Payload> Resource<B> {
         if check != Check::Soft || outcome == StateOutcome::InTransientState {
             return;
         }
-        let code = outcome.code();
         self.log_volume(
             v,
             Level::Error,
-            alloc::format!("State change failed: ({code}) {}", outcome.text()),
+            alloc::format!("State change failed: {}", outcome.text()),
         );
         self.log_volume(
             v,

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use drbd_types::{ConnState, StateMask, VolumeNr};
-use drbd_wire::{Agreed, BarrierId, Packet, Socket};
+use drbd_wire::{Agreed, BarrierId, Packet};
 
 use crate::admin::Job;
 use crate::config::NetConf;
@@ -165,13 +165,5 @@ impl LinkUp {
                 }
             }
         }
-    }
-}
-
-/// The name of a socket in log lines.
-pub(crate) const fn socket_name(socket: Socket) -> &'static str {
-    match socket {
-        Socket::Data => "sock",
-        Socket::Meta => "msock",
     }
 }

@@ -95,9 +95,7 @@ impl<B: Payload> Resource<B> {
             disk,
             ..StateMask::NOTHING
         };
-        for v in 0..self.volumes.len() {
-            self.change(v, mask, Check::Soft);
-        }
+        self.change_connection(mask, Check::Soft);
         self.run_worker();
         let highest = self.volumes.iter().map(|volume| volume.state.pdsk).max();
         if highest.is_some_and(|pdsk| pdsk <= DiskState::Outdated) {
@@ -123,13 +121,11 @@ impl<B: Payload> Resource<B> {
             self.take_owed_generation(v);
         }
         self.clear_transfer_log();
-        for v in 0..self.volumes.len() {
-            let mask = StateMask {
-                susp_fen: Some(false),
-                ..StateMask::NOTHING
-            };
-            self.change(v, mask, Check::Hard);
-        }
+        let mask = StateMask {
+            susp_fen: Some(false),
+            ..StateMask::NOTHING
+        };
+        self.change_connection(mask, Check::Hard);
         self.release_held();
     }
 

@@ -1,6 +1,7 @@
 //! From two connected sockets to Connected, and the ways back (spec 50 sections 4 and 14,
 //! spec 60 section 9).
 
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use drbd_types::{ConnState, DiskState, StateMask, StateOutcome};
@@ -305,6 +306,12 @@ impl<B: Payload> Resource<B> {
 
     /// The link broke: everything that depended on the peer is settled, then it is tried again.
     pub(crate) fn connection_lost(&mut self, cause: ConnState) {
+        self.note_loss(cause);
+        self.close_link();
+    }
+
+    /// The state after the loss; [`Self::close_link`] has to follow.
+    pub(crate) fn note_loss(&mut self, cause: ConnState) {
         let state = self.conn.state;
         if state > ConnState::TearDown || state == ConnState::Unconnected {
             let mask = StateMask {
@@ -313,16 +320,18 @@ impl<B: Payload> Resource<B> {
             };
             self.change_connection(mask, Check::Hard);
         }
-        self.close_link();
     }
 
     /// The peers do not fit: discard the network configuration.
-    pub(crate) fn connection_fatal(&mut self) {
+    pub(crate) fn connection_fatal(&mut self, complaint: String) {
         let mask = StateMask {
             conn: Some(ConnState::Disconnecting),
             ..StateMask::NOTHING
         };
         self.change_connection(mask, Check::Hard);
+        if !complaint.is_empty() {
+            self.log_resource(Level::Error, complaint);
+        }
         self.close_link();
     }
 
@@ -330,7 +339,7 @@ impl<B: Payload> Resource<B> {
     pub(crate) fn link_refused(&mut self, id: LinkId) {
         if self.conn.link.as_ref().is_some_and(|link| link.id == id) {
             self.log_resource(Level::Error, "Discarding network configuration.");
-            self.connection_fatal();
+            self.connection_fatal(String::new());
         }
     }
 
@@ -359,7 +368,9 @@ impl<B: Payload> Resource<B> {
             self.abort_resync_io(v);
         }
         let suspended = self.volumes.iter().any(|volume| volume.state.suspended());
-        if !suspended {
+        if suspended {
+            self.retry_remote_reads();
+        } else {
             self.clear_transfer_log();
         }
         for v in 0..self.volumes.len() {

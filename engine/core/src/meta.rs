@@ -122,6 +122,11 @@ impl<B: Payload> Resource<B> {
         if let Some(disk) = self.volumes[v].disk.as_mut() {
             disk.uuids.bitmap = Uuid::EMPTY;
             let text = alloc::format!("cleared bitmap UUID {}", disk.uuids);
+            let uuids = disk.uuids;
+            if let Some(peer) = self.volumes[v].peer_uuids.as_mut() {
+                // The peer takes this generation over and does not report it again.
+                peer.uuids = uuids;
+            }
             self.log_volume(v, Level::Info, text);
         }
         self.volumes[v].marks |= Mark::MD_DIRTY;

@@ -75,6 +75,11 @@ impl<B> Outbox<B> {
         }
     }
 
+    /// How much waits for meta-data to become durable.
+    pub(crate) fn held(&self) -> usize {
+        self.held.len()
+    }
+
     pub(crate) fn pop(&mut self) -> Option<Effect<B>> {
         self.ready.pop_front()
     }

@@ -5,7 +5,7 @@ use alloc::string::String;
 use drbd_types::{ConnState, Sector, SectorCount};
 use drbd_wire::{BarrierAck, BlockAck, BlockDesc, BlockId, Body, Packet, ReplyHeader, Socket};
 
-use crate::connection::{Ping, socket_name};
+use crate::connection::Ping;
 use crate::effect::Level;
 use crate::epoch::BadBarrierAck;
 use crate::input::{LinkId, Payload};
@@ -26,6 +26,9 @@ pub(crate) enum Broken {
     /// Discard the network configuration.
     Fatal,
 }
+
+/// A peer that keeps this node writing meta-data is not read faster than the disk takes it.
+const MOST_HELD: usize = 1024;
 
 impl From<Malformed> for Broken {
     fn from(Malformed(text): Malformed) -> Self {
@@ -79,6 +82,9 @@ impl<B: Payload> Resource<B> {
     /// Whether the driver should go on reading the data socket.
     pub fn accepts_data(&self) -> bool {
         let limit = self.conn.net.as_ref().map_or(2048, |net| net.max_buffers);
+        if self.outbox.held() > MOST_HELD {
+            return false;
+        }
         self.conn.link.as_ref().is_some_and(|link| {
             link.receiver.hold.is_none()
                 && link.receiver.deferred.is_empty()
@@ -87,18 +93,39 @@ impl<B: Payload> Resource<B> {
     }
 
     fn process(&mut self, socket: Socket, packet: Packet, payload: Option<B>) {
-        let result = match socket {
-            Socket::Data => self.data_packet(packet, payload),
-            Socket::Meta => self.meta_packet(packet),
+        let (result, complaint) = match socket {
+            Socket::Data => {
+                let complaint = self.complaint(&packet, payload.as_ref());
+                (self.data_packet(packet, payload), complaint)
+            }
+            Socket::Meta => (self.meta_packet(packet), String::new()),
         };
         match result {
             Ok(()) => {}
             Err(Broken::Lost(cause, text)) => {
-                self.log_resource(Level::Error, text);
+                for text in [text, complaint] {
+                    if !text.is_empty() {
+                        self.log_resource(Level::Error, text);
+                    }
+                }
                 self.connection_lost(cause);
             }
-            Err(Broken::Fatal) => self.connection_fatal(),
+            Err(Broken::Fatal) => self.connection_fatal(complaint),
         }
+    }
+
+    /// `error receiving ReportState, e: -5 l: 0!`: the packet and how much of it was not read.
+    fn complaint(&self, packet: &Packet, payload: Option<&B>) -> String {
+        let Some(agreed) = self.conn.agreed() else {
+            return String::new();
+        };
+        let name = packet.body.command(agreed.version).log_name();
+        let unread = match &packet.body {
+            // The name of the digest is the last thing to be read.
+            Body::Protocol(params) => params.integrity_alg.as_str().len() as u32 + 1,
+            _ => payload.map_or(0, Payload::size),
+        };
+        alloc::format!("error receiving {name}, e: -5 l: {unread}!")
     }
 
     fn data_packet(&mut self, packet: Packet, payload: Option<B>) -> Result<(), Broken> {
@@ -253,7 +280,7 @@ impl<B: Payload> Resource<B> {
             .into());
         };
         self.volumes[v].counters.net_receive.0 += u64::from(expected) / 512;
-        self.volumes[v].counters.pending -= 1;
+        self.volumes[v].counters.answered(1);
         self.stage(key, Stage::empty(), Stage::NET_PENDING);
         self.finish_read(v, key, Ok(Some(data)));
         Ok(())
@@ -263,7 +290,7 @@ impl<B: Payload> Resource<B> {
         let key = self.find_request(v, "got_NegDReply", ack.block_id, ack.sector)?;
         let text = alloc::format!("Got NegDReply; Sector {}s, len {}.", ack.sector, ack.size.0);
         self.log_volume(v, Level::Error, text);
-        self.volumes[v].counters.pending -= 1;
+        self.volumes[v].counters.answered(1);
         self.stage(key, Stage::empty(), Stage::NET_PENDING);
         self.start_read(v, key);
         Ok(())
@@ -366,12 +393,22 @@ impl<B: Payload> Resource<B> {
             current.data_closed = Some(now);
             return;
         }
-        let text = if message.is_empty() {
-            alloc::format!("{} was shut down by peer", socket_name(socket))
-        } else {
-            message
+        let closed = message.is_empty();
+        let text = match socket {
+            _ if !closed => message,
+            Socket::Data => String::from("sock was shut down by peer"),
+            Socket::Meta => String::from("meta connection shut down by peer."),
         };
         self.log_resource(Level::Info, text);
-        self.connection_lost(cause);
+        self.note_loss(cause);
+        if closed
+            && socket == Socket::Data
+            && let Some(agreed) = self.conn.agreed()
+        {
+            let size = drbd_wire::Codec::new(agreed).header_size();
+            let text = alloc::format!("short read (expected size {size})");
+            self.log_resource(Level::Info, text);
+        }
+        self.close_link();
     }
 }

@@ -201,6 +201,10 @@ impl<B: Payload> Resource<B> {
     }
 
     fn accept_skip_initial_sync(&mut self, v: usize, peer: PeerReport) {
+        if let Some(peer) = self.volumes[v].peer_uuids.as_mut() {
+            // The peer clears it after the report.
+            peer.uuids.bitmap = drbd_types::Uuid::EMPTY;
+        }
         self.log_volume(
             v,
             Level::Info,

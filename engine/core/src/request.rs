@@ -8,9 +8,7 @@
 use alloc::vec::Vec;
 
 use drbd_types::{ConnState, DiskState, Sector, SectorCount};
-use drbd_wire::{
-    BlockId, BlockRequest, Body, ByteLen, DataFlags, DataHeader, Features, Socket,
-};
+use drbd_wire::{BlockId, BlockRequest, Body, ByteLen, DataFlags, DataHeader, Features, Socket};
 
 use crate::effect::{DiskIo, Effect, IoError, Level};
 use crate::input::{DiskError, Durability, IoId, IoRequest, Payload};
@@ -499,7 +497,7 @@ impl<B: Payload> Resource<B> {
         };
         if request.stage.contains(Stage::NET_PENDING) {
             request.stage.remove(Stage::NET_PENDING);
-            self.volumes[v].counters.pending -= 1;
+            self.volumes[v].counters.answered(1);
         }
         request.stage.set(Stage::NET_OK, ok);
         request.stage |= extra;
@@ -641,7 +639,7 @@ impl<B: Payload> Resource<B> {
         for (key, nr) in lost {
             let Some(v) = self.index(nr) else { continue };
             self.stage(key, Stage::empty(), Stage::NET_PENDING);
-            self.volumes[v].counters.pending -= 1;
+            self.volumes[v].counters.answered(1);
             self.start_read(v, key);
         }
     }
@@ -687,7 +685,7 @@ impl<B: Payload> Resource<B> {
                 continue;
             }
             if request_is_pending(self.requests.get(key)) {
-                self.volumes[v].counters.pending -= 1;
+                self.volumes[v].counters.answered(1);
             }
             self.send_write(v, key);
         }

@@ -305,7 +305,7 @@ impl<B: Payload> Resource<B> {
         } else if exit > 0 {
             let text = alloc::format!("{event} handler returned {exit}, dropping connection.");
             self.log_volume(v, Level::Info, text);
-            return self.connection_fatal();
+            return self.connection_fatal(alloc::string::String::new());
         }
         self.enter_resync(v, side);
     }
@@ -479,7 +479,7 @@ impl<B: Payload> Resource<B> {
         let sectors = u64::from(size) / 512;
         volume.resync.in_flight = volume.resync.in_flight.saturating_sub(sectors);
         volume.resync.arrived += sectors;
-        volume.counters.pending -= 1;
+        volume.counters.answered(1);
         true
     }
 
@@ -693,13 +693,13 @@ impl<B: Payload> Resource<B> {
     /// P_RS_WRITE_ACK for resync data.
     pub(crate) fn receive_resync_ack(&mut self, v: usize, ack: BlockAck) -> Result<(), Broken> {
         self.check_range(v, ack.sector, ack.size.0)?;
-        self.volumes[v].counters.pending = self.volumes[v].counters.pending.saturating_sub(1);
+        self.volumes[v].counters.answered(1);
         self.mark_in_sync(v, ack.sector, SectorCount(u64::from(ack.size.0) / 512));
         Ok(())
     }
 
     pub(crate) fn resync_failed_on_peer(&mut self, v: usize, _sector: Sector, length: SectorCount) {
-        self.volumes[v].counters.pending = self.volumes[v].counters.pending.saturating_sub(1);
+        self.volumes[v].counters.answered(1);
         self.count_failed(v, length);
     }
 
@@ -876,7 +876,7 @@ impl<B: Payload> Resource<B> {
         let kept = core::mem::take(&mut self.volumes[v].resync);
         let outstanding = kept.outstanding.len() as u64;
         let volume = &mut self.volumes[v];
-        volume.counters.pending = volume.counters.pending.saturating_sub(outstanding);
+        volume.counters.answered(outstanding);
         volume.resync = ResyncRun {
             writing: kept.writing,
             ..ResyncRun::default()

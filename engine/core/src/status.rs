@@ -100,3 +100,10 @@ pub struct Counters {
     /// ep: epochs.
     pub epochs: u64,
 }
+
+impl Counters {
+    /// The peer answered so many requests. It may answer more than it was asked.
+    pub(crate) const fn answered(&mut self, requests: u64) {
+        self.pending = self.pending.saturating_sub(requests);
+    }
+}

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use drbd_core::activity_log::AlTransaction;
 use drbd_core::effect::{DiskIo, MetaIo, SuperblockUpdate};
-use drbd_core::input::{DiscardSupport, DiskImage};
+use drbd_core::input::{DiscardSupport, DiskImage, Payload};
 use drbd_types::units::{AL_EXTENT_SECTORS, BIT_SECTORS};
 use drbd_types::{MdFlags, Sector, SectorCount, UuidSet};
 
@@ -17,6 +17,7 @@ use crate::random::Random;
 use crate::world::Block;
 
 /// One node's disk.
+#[derive(Clone)]
 pub struct Disk {
     capacity: SectorCount,
     /// Content by sector; sectors never written are 0.
@@ -34,6 +35,45 @@ pub enum Fate {
     Done,
     /// Some of it may be.
     Torn,
+}
+
+/// What is wrong with a disk.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Faults {
+    /// Sectors that cannot be read.
+    pub unreadable: BTreeSet<u64>,
+    /// Sectors that cannot be written.
+    pub unwritable: BTreeSet<u64>,
+    /// The meta-data area.
+    pub meta_data: MetaDataArea,
+}
+
+/// Whether meta-data can be written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum MetaDataArea {
+    /// It can.
+    #[default]
+    Good,
+    /// Every write fails.
+    Unwritable,
+}
+
+impl Faults {
+    /// Whether an operation touches a bad sector.
+    pub fn hit(&self, io: &DiskIo<Block>) -> bool {
+        let bad = |sectors: &BTreeSet<u64>, sector: Sector, size: u32| {
+            let end = sector.0 + u64::from(size) / 512;
+            sectors.range(sector.0..end).next().is_some()
+        };
+        match io {
+            DiskIo::Read { sector, size } => bad(&self.unreadable, *sector, *size),
+            DiskIo::Write { sector, data, .. } => bad(&self.unwritable, *sector, data.size()),
+            DiskIo::Discard { sector, size } | DiskIo::WriteZeroes { sector, size } => {
+                bad(&self.unwritable, *sector, *size)
+            }
+            DiskIo::Flush => false,
+        }
+    }
 }
 
 impl Disk {
@@ -172,6 +212,21 @@ impl Disk {
     /// Every sector that was ever written, on this disk.
     pub fn written(&self) -> impl Iterator<Item = (u64, u64)> {
         self.data.iter().map(|(&sector, &value)| (sector, value))
+    }
+
+    /// The generations in the superblock, as `drbdmeta set-gi` changes them.
+    pub const fn uuids_mut(&mut self) -> &mut UuidSet {
+        &mut self.superblock.uuids
+    }
+
+    /// The flags in the superblock, as `drbdmeta set-gi` changes them.
+    pub const fn flags_mut(&mut self) -> &mut MdFlags {
+        &mut self.superblock.flags
+    }
+
+    /// Moves the disk to a smaller device.
+    pub const fn shrink(&mut self, capacity: SectorCount) {
+        self.capacity = capacity;
     }
 
     /// Content of one sector.

@@ -19,7 +19,9 @@ fn main() -> ExitCode {
     for seed in first..first + count {
         let life = run(seed, None);
         if story {
-            println!("{}", life.story.join("\n"));
+            for line in &life.story {
+                println!("{line}");
+            }
         }
         match life.result {
             Ok(summary) => {

@@ -18,7 +18,7 @@ use drbd_types::{ConnState, DiskState, Role, Sector, SectorCount, State};
 use crate::model::Model;
 use crate::net::Weather;
 use crate::random::Random;
-use crate::world::{Block, Completion, VOLUME, World, net_conf};
+use crate::world::{Block, Completion, Line, VOLUME, World};
 
 /// Why a schedule failed.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -45,7 +45,7 @@ pub struct Run {
     /// How it ended.
     pub result: Result<Summary, Failure>,
     /// All log lines of both nodes.
-    pub story: Vec<String>,
+    pub story: Vec<Line>,
 }
 
 /// Lives the life of a seed.
@@ -324,13 +324,7 @@ impl Life {
             .status(node)
             .is_some_and(|status| status.state.conn == ConnState::StandAlone);
         if alone {
-            self.world.admin(
-                node,
-                Admin::Connect {
-                    options: Box::new(net_conf()),
-                    once: ConnectOnce::empty(),
-                },
-            );
+            self.world.connect(node, ConnectOnce::empty());
         }
     }
 
@@ -570,12 +564,9 @@ impl Life {
         if up_to_date(&self.world) {
             self.stale = [false; 2];
         }
-        if self
-            .world
-            .story
-            .last()
-            .is_some_and(|line| line.contains("Split-Brain") || line.contains("Unrelated"))
-        {
+        if self.world.story.last().is_some_and(|line| {
+            line.text.contains("Split-Brain") || line.text.contains("Unrelated")
+        }) {
             return Err(Failure::Correctness(
                 "a split brain under a careful administrator".into(),
             ));

@@ -2,15 +2,17 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::fmt;
 use std::rc::Rc;
 
 use drbd_core::Resource;
 use drbd_core::config::{
     AlUpdates, AlwaysAsbp, BitmapCode, DiskConf, NetConf, OnIoError, ResourceConf, WriteOrdering,
 };
-use drbd_core::effect::{Access, DiskIo, Effect, IoError, MetaIo, Reply};
+use drbd_core::effect::{Access, DiskIo, Effect, HelperSubject, IoError, MetaIo, Reply, Scope};
 use drbd_core::input::{
-    Admin, DiskOp, HelperRun, Input, IoId, IoRequest, LinkId, MetaOp, Payload, Ticket, TieBreaker,
+    Admin, ConnectOnce, DiskError, DiskOp, HelperRun, Input, IoId, IoRequest, LinkId, MetaOp,
+    Payload, Ticket, TieBreaker,
 };
 use drbd_core::split_brain::{AfterSb0Pri, AfterSb1Pri, AfterSb2Pri, RrConflict};
 use drbd_core::state_rules::{Fencing, OnNoData, TwoPrimaries};
@@ -19,7 +21,7 @@ use drbd_core::time::{Duration, Instant};
 use drbd_types::{ConnState, Minor, Protocol, SectorCount, VolumeNr};
 use drbd_wire::{Codec, Digest, Packet, Socket};
 
-use crate::disk::{Disk, Fate};
+use crate::disk::{Disk, Fate, Faults, MetaDataArea};
 use crate::net::{AGREED, Net, Weather};
 use crate::random::Random;
 
@@ -81,6 +83,8 @@ enum Event {
         node: usize,
         life: u64,
         run: HelperRun,
+        command: String,
+        exit: u8,
     },
     Timer {
         node: usize,
@@ -100,6 +104,67 @@ pub struct Completion {
     pub result: Result<Option<Block>, IoError>,
 }
 
+/// How long things take.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Pace {
+    /// Chance decides: everything overtakes everything that may overtake it.
+    Random,
+    /// Always the shortest time: the order of events is that of a quiet machine.
+    Even,
+}
+
+/// The options a node is started and connected with.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Setup {
+    /// Of the resource.
+    pub resource: ResourceConf,
+    /// Of the disk.
+    pub disk: DiskConf,
+    /// Of the connection.
+    pub net: NetConf,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            resource: ResourceConf {
+                on_no_data: OnNoData::IoError,
+            },
+            disk: disk_conf(),
+            net: net_conf(),
+        }
+    }
+}
+
+/// A line of the story of both nodes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Line {
+    /// Nanoseconds since the beginning.
+    pub at: u64,
+    /// Whose line it is.
+    pub node: usize,
+    /// About the whole resource or about the volume; `None` for what the world itself tells.
+    pub scope: Option<Scope>,
+    /// The text.
+    pub text: String,
+}
+
+impl Line {
+    /// As the conformance scenarios write it: `0: text` of a volume, `r0: text` of a resource.
+    pub fn shortened(&self) -> String {
+        match self.scope {
+            Some(Scope::Volume(..)) => format!("{}: {}", self.node, self.text),
+            _ => format!("r{}: {}", self.node, self.text),
+        }
+    }
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:>12.6} {}", self.at as f64 / 1e9, self.shortened())
+    }
+}
+
 /// A node: a core while it runs, and a disk always.
 pub struct Node {
     core: Option<Resource<Block>>,
@@ -113,6 +178,12 @@ pub struct Node {
     pub access: Access,
     /// Answers to administrative requests.
     pub replies: BTreeMap<u64, Reply>,
+    /// What it is started with.
+    pub setup: Setup,
+    /// What is wrong with its disk.
+    pub faults: Faults,
+    /// Exit status of helpers by event; 0 where nothing is said.
+    pub helper_exits: BTreeMap<&'static str, u8>,
 }
 
 /// Two nodes, their network, and what is going to happen.
@@ -128,7 +199,9 @@ pub struct World {
     /// Application requests that came back and were not looked at yet.
     pub completions: Vec<Completion>,
     /// Log lines, newest last, for the story of a failure.
-    pub story: Vec<String>,
+    pub story: Vec<Line>,
+    /// How long things take.
+    pub pace: Pace,
     /// The first broken rule that the world itself noticed.
     pub violation: Option<String>,
     events: BinaryHeap<Reverse<(u64, u64)>>,
@@ -149,6 +222,7 @@ impl World {
             random: Random::new(seed),
             completions: Vec::new(),
             story: Vec::new(),
+            pace: Pace::Random,
             violation: None,
             events: BinaryHeap::new(),
             pending: BTreeMap::new(),
@@ -160,13 +234,17 @@ impl World {
 
     // --- what happens to nodes
 
-    /// Starts a node: new-resource, new-minor, attach, connect.
+    /// Starts a node and brings everything up: new-resource, new-minor, attach, connect.
     pub fn start(&mut self, node: usize) {
+        self.boot(node);
+        self.attach(node);
+        self.connect(node, ConnectOnce::empty());
+    }
+
+    /// Starts a node: new-resource, new-minor.
+    pub fn boot(&mut self, node: usize) {
         let seed = self.random.next();
-        let conf = ResourceConf {
-            on_no_data: OnNoData::IoError,
-        };
-        let mut core = Resource::new(conf, seed);
+        let mut core = Resource::new(self.nodes[node].setup.resource, seed);
         if let Some(bug) = self.planted {
             core.plant(bug);
         }
@@ -180,22 +258,26 @@ impl World {
                 minor: Minor(node as u32),
             },
         );
+    }
+
+    /// apply-al and attach; returns the ticket.
+    pub fn attach(&mut self, node: usize) -> u64 {
         let image = Box::new(self.nodes[node].disk.image());
+        let options = self.nodes[node].setup.disk;
         self.admin(
             node,
             Admin::Attach {
                 volume: VOLUME,
                 image,
-                options: disk_conf(),
+                options,
             },
-        );
-        self.admin(
-            node,
-            Admin::Connect {
-                options: Box::new(net_conf()),
-                once: Default::default(),
-            },
-        );
+        )
+    }
+
+    /// connect; returns the ticket.
+    pub fn connect(&mut self, node: usize, once: ConnectOnce) -> u64 {
+        let options = Box::new(self.nodes[node].setup.net.clone());
+        self.admin(node, Admin::Connect { options, once })
     }
 
     /// kill -9.
@@ -257,8 +339,15 @@ impl World {
         let other = 1 - node;
         self.net.sides[node].up = None;
         if let Some(link) = self.net.sides[other].up {
+            let even = self.pace == Pace::Even;
+            let mut last = 0;
             for socket in [Socket::Data, Socket::Meta] {
-                let at = self.delivery_time(other, socket);
+                let mut at = self.delivery_time(other, socket);
+                if even {
+                    // The data socket is the first to be closed.
+                    at = at.max(last);
+                    last = at + 1;
+                }
                 self.at(
                     at,
                     Event::Closed {
@@ -328,8 +417,15 @@ impl World {
         self.events.push(Reverse((time.max(self.now), number)));
     }
 
+    fn delay(&mut self, low_us: u64, high_us: u64) -> u64 {
+        1000 * match self.pace {
+            Pace::Random => self.random.between(low_us, high_us),
+            Pace::Even => low_us,
+        }
+    }
+
     fn after(&mut self, low_us: u64, high_us: u64, event: Event) {
-        let delay = self.random.between(low_us, high_us) * 1000;
+        let delay = self.delay(low_us, high_us);
         self.at(self.now + delay, event);
     }
 
@@ -399,18 +495,13 @@ impl World {
                 let Some(io) = self.nodes[node].data_io.remove(&op) else {
                     return;
                 };
-                let state = &mut self.nodes[node];
-                state.disk.data_io(&io, Fate::Done, &mut self.random);
-                let data = match io {
-                    DiskIo::Read { sector, size } => Some(state.disk.read(sector, size)),
-                    _ => None,
-                };
+                let result = self.carry_out(node, &io);
                 self.input(
                     node,
                     Input::DiskDone {
                         volume: VOLUME,
                         op,
-                        result: Ok(data),
+                        result,
                     },
                 );
             }
@@ -418,9 +509,7 @@ impl World {
                 let Some((op, io)) = self.nodes[node].meta_io.pop_front() else {
                     return;
                 };
-                self.nodes[node]
-                    .disk
-                    .meta_io(&io, Fate::Done, &mut self.random);
+                let result = self.carry_out_meta(node, &io);
                 if !self.nodes[node].meta_io.is_empty() {
                     self.after(20, 400, Event::MetaDone { node, life });
                 }
@@ -429,12 +518,20 @@ impl World {
                     Input::MetaDone {
                         volume: VOLUME,
                         op,
-                        result: Ok(()),
+                        result,
                     },
                 );
             }
-            Event::HelperDone { node, life, run } if self.nodes[node].life == life => {
-                self.input(node, Input::HelperDone { run, exit: 0 });
+            Event::HelperDone {
+                node,
+                life,
+                run,
+                command,
+                exit,
+            } if self.nodes[node].life == life => {
+                let raw = u32::from(exit) << 8;
+                self.tell(node, &format!("{command} exit code {exit} ({raw:#x})"));
+                self.input(node, Input::HelperDone { run, exit });
             }
             Event::Timer { node, life } if self.nodes[node].life == life => {
                 self.nodes[node].timer = None;
@@ -447,6 +544,29 @@ impl World {
             Event::Establish => self.establish(),
             _ => {}
         }
+    }
+
+    fn carry_out(&mut self, node: usize, io: &DiskIo<Block>) -> Result<Option<Block>, DiskError> {
+        let state = &mut self.nodes[node];
+        if state.faults.hit(io) {
+            // An error says nothing about what reached the medium.
+            state.disk.data_io(io, Fate::Torn, &mut self.random);
+            return Err(DiskError::Io);
+        }
+        state.disk.data_io(io, Fate::Done, &mut self.random);
+        Ok(match *io {
+            DiskIo::Read { sector, size } => Some(state.disk.read(sector, size)),
+            _ => None,
+        })
+    }
+
+    fn carry_out_meta(&mut self, node: usize, io: &MetaIo) -> Result<(), DiskError> {
+        let state = &mut self.nodes[node];
+        if state.faults.meta_data == MetaDataArea::Unwritable {
+            return Err(DiskError::Io);
+        }
+        state.disk.meta_io(io, Fate::Done, &mut self.random);
+        Ok(())
     }
 
     fn link_of(&self, node: usize, pair: u64) -> Option<LinkId> {
@@ -541,7 +661,7 @@ impl World {
     }
 
     fn delivery_time(&mut self, to: usize, socket: Socket) -> u64 {
-        let delay = self.random.between(20, 300) * 1000;
+        let delay = self.delay(20, 300);
         let horizon = &mut self.net.horizon[to][socket_index(socket)];
         *horizon = (*horizon + 1).max(self.now + delay);
         *horizon
@@ -615,11 +735,30 @@ impl World {
                 packet,
                 payload,
             } => self.send(node, link, socket, packet, payload),
-            Effect::Helper { run, .. } => {
-                self.after(100, 5_000, Event::HelperDone { node, life, run })
+            Effect::Helper { run, event, about } => {
+                let subject = match about {
+                    HelperSubject::Minor(minor) => format!("minor-{minor}"),
+                    HelperSubject::Resource => format!("r{node}"),
+                };
+                let command = format!("helper command: <helper> {event} {subject}");
+                self.tell(node, &command);
+                let exit = self.nodes[node].helper_exits.get(event).copied();
+                let done = Event::HelperDone {
+                    node,
+                    life,
+                    run,
+                    command,
+                    exit: exit.unwrap_or(0),
+                };
+                self.after(100, 5_000, done);
             }
             Effect::SetAccess { access, .. } => self.nodes[node].access = access,
-            Effect::Log { text, .. } => self.tell(node, &text),
+            Effect::Log { scope, text, .. } => self.story.push(Line {
+                at: self.now,
+                node,
+                scope: Some(scope),
+                text,
+            }),
             Effect::SetSize { .. } | Effect::CloseDisk { .. } | Effect::Changed => {}
         }
     }
@@ -686,8 +825,12 @@ impl World {
     }
 
     fn tell(&mut self, node: usize, text: &str) {
-        self.story
-            .push(format!("{:>12.6} {node}: {text}", self.now as f64 / 1e9));
+        self.story.push(Line {
+            at: self.now,
+            node,
+            scope: None,
+            text: text.into(),
+        });
     }
 }
 
@@ -702,6 +845,9 @@ impl Node {
             timer: None,
             access: Access::Closed,
             replies: BTreeMap::new(),
+            setup: Setup::default(),
+            faults: Faults::default(),
+            helper_exits: BTreeMap::new(),
         }
     }
 }
