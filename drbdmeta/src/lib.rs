@@ -7,7 +7,12 @@
 //! * [`activity_log`]: the transaction ring of 8.4 (write side and replay) and the log of 0.7-8.3.
 //! * [`bitmap`]: on-disk bitmap bytes as little-endian words, and the marking of hot extents.
 //!
+//! * [`record`]: superblocks of all formats in one shape, their validation and conversion.
+//! * [`text`]: the text of `dump-md`, written and read as a stream.
+//! * [`check`]: whether superblock, log and bitmap agree. [`probe`]: what else lies on a device.
+//!
 //! One thin edge does I/O: [`device`] (positioned reads and writes, exclusive opening, flush).
+//! [`cmd`] is the command on top of both; [`manual`] renders its tables for man page and shells.
 //!
 //! What the engine does with it:
 //!

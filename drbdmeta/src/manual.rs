@@ -2,7 +2,7 @@
 //! use: neither can have an option or a command that the page lacks.
 
 use crate::cmd::args::{Argument, OPTIONS};
-use crate::cmd::table::COMMANDS;
+use crate::cmd::table::{COMMANDS, Listing};
 
 /// A sub-command as the manual shows it.
 fn command_entry(name: &str, usage: &str, help: &str) -> String {
@@ -41,6 +41,48 @@ pub fn options() -> String {
         .collect()
 }
 
+/// The same tables as a clap command: shell completions are generated from it. The program itself
+/// parses with [`crate::cmd::args`], which has getopt's rules and messages.
+pub fn clap_command() -> clap::Command {
+    let options = OPTIONS.iter().map(|row| {
+        let arg = clap::Arg::new(row.long).long(row.long).help(row.help);
+        let arg = match row.short {
+            Some(short) => arg.short(short),
+            None => arg,
+        };
+        match row.argument {
+            Argument::None => arg.action(clap::ArgAction::Count),
+            Argument::Value(name) => arg.value_name(name),
+        }
+    });
+    let names = COMMANDS.iter().map(|c| {
+        clap::builder::PossibleValue::new(c.name)
+            .help(c.help)
+            .hide(c.listing == Listing::Hidden)
+    });
+    let positional = |name: &'static str, values: &'static [&'static str]| {
+        clap::Arg::new(name)
+            .required(true)
+            .value_parser(clap::builder::PossibleValuesParser::new(values))
+    };
+    clap::Command::new("drbdmeta")
+        .about("Create, inspect, convert and repair the meta-data of DRBD devices")
+        .disable_help_flag(true)
+        .args(options)
+        .arg(clap::Arg::new("DEVICE").required(true))
+        .arg(positional("FORMAT", &["v06", "v07", "v08"]))
+        .arg(
+            clap::Arg::new("META_DEV")
+                .required(true)
+                .value_hint(clap::ValueHint::FilePath),
+        )
+        .arg(clap::Arg::new("INDEX").required(true))
+        .arg(clap::Arg::new("COMMAND").required(true).value_parser(
+            clap::builder::PossibleValuesParser::new(names.collect::<Vec<_>>()),
+        ))
+        .arg(clap::Arg::new("ARGUMENT"))
+}
+
 /// Hyphens that are typed, not printed.
 fn escape(text: &str) -> String {
     text.replace('\\', "\\e").replace('-', "\\-")
@@ -62,6 +104,21 @@ mod tests {
             (Some(start), Some(stop)) => start..stop,
             _ => panic!("man/drbdmeta.8 has no generated section '{name}'"),
         }
+    }
+
+    #[test]
+    fn the_clap_model_is_consistent_and_parses_what_drbdadm_calls() {
+        clap_command().debug_assert();
+        let words = [
+            "drbdmeta",
+            "0",
+            "v08",
+            "/dev/sda7",
+            "internal",
+            "create-md",
+            "--force",
+        ];
+        assert!(clap_command().try_get_matches_from(words).is_ok());
     }
 
     /// With `UPDATE_MANUAL` set the page is rewritten instead of compared.

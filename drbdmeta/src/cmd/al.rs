@@ -200,7 +200,12 @@ pub fn mark(
         // A bitmap that claims to run beyond the device: fail before anything is written.
         let from = outside.start / 4096 * 4096;
         let mut page = PageBuffer::new(4096);
-        store.read(&mut session.con, "apply_al", start + from, &mut page)?;
+        store.read(
+            &mut session.con,
+            "apply_al",
+            start.wrapping_add(from),
+            &mut page,
+        )?;
     }
     let mut rest = ranges.as_slice();
     while let Some(first) = rest.first() {
@@ -210,13 +215,23 @@ pub fn mark(
         let (now, later) = rest.split_at(count);
         let to = now.last().map_or(from, |r| r.end).next_multiple_of(4096);
         let mut chunk = PageBuffer::new((to - from) as usize);
-        store.read(&mut session.con, "apply_al", start + from, &mut chunk)?;
+        store.read(
+            &mut session.con,
+            "apply_al",
+            start.wrapping_add(from),
+            &mut chunk,
+        )?;
         let before = bitmap::count_ones(&chunk);
         for range in now {
             chunk[(range.start - from) as usize..(range.end - from) as usize].fill(0xff);
         }
         newly_set += bitmap::count_ones(&chunk) - before;
-        store.write(&mut session.con, "apply_al", start + from, &chunk)?;
+        store.write(
+            &mut session.con,
+            "apply_al",
+            start.wrapping_add(from),
+            &chunk,
+        )?;
         rest = later;
     }
     let text = ppsize(newly_set * 4);

@@ -113,7 +113,9 @@ fn survey(
     let to = placed.bm_at(at);
     let carry = if from == to {
         Carry::InPlace
-    } else if from.checked_add(length).is_some_and(|end| end <= to) || to + length <= from {
+    } else if from.checked_add(length).is_some_and(|end| end <= to)
+        || to.checked_add(length).is_some_and(|end| end <= from)
+    {
         Carry::Copy
     } else {
         Carry::GiveUp
@@ -121,7 +123,12 @@ fn survey(
     let mut bits = 0;
     for_each_piece(length, |offset, count| {
         let mut piece = PageBuffer::new(count);
-        store.read(&mut session.con, "convert_md", from + offset, &mut piece)?;
+        store.read(
+            &mut session.con,
+            "convert_md",
+            from.wrapping_add(offset),
+            &mut piece,
+        )?;
         bitmap::clear_from(
             &mut piece,
             ByteCount(offset),
@@ -206,8 +213,18 @@ fn carry_bitmap(
         let (from, to) = (old.record.bm_at(old.at), record.bm_at(at));
         for_each_piece(old.record.bitmap_bytes(), |offset, count| {
             let mut piece = PageBuffer::new(count);
-            store.read(&mut session.con, "convert_md", from + offset, &mut piece)?;
-            store.write(&mut session.con, "convert_md", to + offset, &piece)
+            store.read(
+                &mut session.con,
+                "convert_md",
+                from.wrapping_add(offset),
+                &mut piece,
+            )?;
+            store.write(
+                &mut session.con,
+                "convert_md",
+                to.wrapping_add(offset),
+                &piece,
+            )
         })?;
     }
     if dirt.carry != Carry::GiveUp && !dirt.hot.is_empty() {

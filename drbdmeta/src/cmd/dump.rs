@@ -168,9 +168,12 @@ fn bitmap(session: &mut Session<'_>, source: &Source<'_>) -> Result<u64, Failure
     while done < length {
         let count = (length - done).min(WINDOW as u64) as usize;
         let piece = &mut window[..count];
-        source
-            .store
-            .read(&mut session.con, "fprintf_bm", start + done, piece)?;
+        source.store.read(
+            &mut session.con,
+            "fprintf_bm",
+            start.wrapping_add(done),
+            piece,
+        )?;
         let result = writer.window(session.con.out(), piece);
         session.con.note(result);
         done += count as u64;

@@ -24,6 +24,7 @@ mod lock;
 mod misc;
 mod opening;
 mod probing;
+mod report;
 mod resize;
 mod restore;
 pub mod session;

@@ -133,10 +133,15 @@ fn copy_bitmap(
         let mut piece = PageBuffer::new(count as usize);
         let known = have.saturating_sub(start).min(count) as usize;
         if known > 0 {
-            let source = old.bm_at(from) + start;
+            let source = old.bm_at(from).wrapping_add(start);
             store.read(&mut session.con, TAG, source, &mut piece[..known])?;
         }
-        store.write(&mut session.con, TAG, new.bm_at(to) + start, &piece)?;
+        store.write(
+            &mut session.con,
+            TAG,
+            new.bm_at(to).wrapping_add(start),
+            &piece,
+        )?;
         left = start;
     }
     Ok(())

@@ -14,6 +14,7 @@ use super::args::Options;
 use super::console::{Answer, Console, FAILED_IO, FAILED_USE, Failure};
 use super::create::{announce, progress};
 use super::probing::{self, Target};
+use super::report;
 use super::session::{Found, Session, permit};
 use super::store::Store;
 use crate::bitmap;
@@ -41,9 +42,9 @@ pub fn run(session: &mut Session<'_>) -> Result<u8, Failure> {
         Found::Nothing | Found::LastKnown { .. } => None,
     };
     source
-        .parser()?
-        .version(session.call.format)
-        .map_err(failed)?;
+        .parser()
+        .and_then(|mut parser| parser.version(session.call.format))
+        .map_err(|error| explained(session, &mut source, error))?;
     let provisional = super::create::fresh_record(session, store.size())?;
     announce(session, &provisional, at);
     session.con.warn("reinitializing");
@@ -56,7 +57,8 @@ pub fn run(session: &mut Session<'_>) -> Result<u8, Failure> {
     let target = Target::of(&provisional, session, at);
     probing::check(session, &store, &target)?;
 
-    let (head, total) = read_through(&mut source, session.call.format)?;
+    let (head, total) = read_through(&mut source, session.call.format)
+        .map_err(|error| explained(session, &mut source, error))?;
     let record = record_of(session, &head, store.size(), at)?;
     let length = check_bitmap(session, &record, &total, at)?;
     permit(&mut store, &record, at);
@@ -74,18 +76,33 @@ pub fn run(session: &mut Session<'_>) -> Result<u8, Failure> {
 /// `verify-dump [FILE]`: the device is not opened, so its size counts as 0.
 pub fn verify(session: &mut Session<'_>) -> Result<u8, Failure> {
     let mut source = Source::open(session.call.args.first().map(String::as_str))?;
-    let mut parser = source.parser()?;
-    let head = read_head(&mut parser, session.call.format)?;
-    if session.call.placement.is_internal() && head.la_size_sect > 0 {
-        note_clipped(&mut session.con, head.la_size_sect, 0);
-    }
-    read_bitmap(&mut parser)?;
+    let (format, internal) = (session.call.format, session.call.placement.is_internal());
+    let con = &mut session.con;
+    let checked = source.parser().and_then(|mut parser| {
+        let head = read_head(&mut parser, format)?;
+        if internal && head.la_size_sect > 0 {
+            note_clipped(con, head.la_size_sect, 0);
+        }
+        read_bitmap(&mut parser)
+    });
+    checked.map_err(|error| explained(session, &mut source, error))?;
     session.con.say("input file parsed ok");
     Ok(0)
 }
 
-fn failed(error: DumpError) -> Failure {
-    Failure::new(FAILED_IO, error)
+/// The genuine message, and for a person the line that it is about.
+fn explained(session: &Session<'_>, source: &mut Source, error: DumpError) -> Failure {
+    let mut text = error.to_string();
+    if session.con.is_watched()
+        && let Ok(dump) = source.rewound()
+    {
+        let name = session.call.args.first().map_or("stdin", String::as_str);
+        if let Some(report) = report::of_dump(&error, name, dump) {
+            text.push('\n');
+            text.push_str(report.trim_end());
+        }
+    }
+    Failure::new(FAILED_IO, text)
 }
 
 fn note_clipped(con: &mut Console<'_>, found: u64, usable: u64) {
@@ -125,14 +142,13 @@ impl Source {
         Ok(Self { file, start: 0 })
     }
 
-    fn parser(&mut self) -> Result<Parser<BufReader<&mut File>>, Failure> {
-        self.file
-            .seek(SeekFrom::Start(self.start))
-            .map_err(|e| failed(e.into()))?;
-        Ok(Parser::new(BufReader::with_capacity(
-            1 << 16,
-            &mut self.file,
-        )))
+    fn parser(&mut self) -> Result<Parser<BufReader<&mut File>>, DumpError> {
+        Ok(Parser::new(self.rewound()?))
+    }
+
+    fn rewound(&mut self) -> io::Result<BufReader<&mut File>> {
+        self.file.seek(SeekFrom::Start(self.start))?;
+        Ok(BufReader::with_capacity(1 << 16, &mut self.file))
     }
 }
 
@@ -146,30 +162,28 @@ struct Total {
 }
 
 /// Parses everything; nothing is written.
-fn read_through(source: &mut Source, format: Format) -> Result<(Head, Total), Failure> {
+fn read_through(source: &mut Source, format: Format) -> Result<(Head, Total), DumpError> {
     let mut parser = source.parser()?;
     let head = read_head(&mut parser, format)?;
     let total = read_bitmap(&mut parser)?;
     Ok((head, total))
 }
 
-fn read_head<R: BufRead>(parser: &mut Parser<R>, format: Format) -> Result<Head, Failure> {
+fn read_head<R: BufRead>(parser: &mut Parser<R>, format: Format) -> Result<Head, DumpError> {
     parser.version(format)?;
-    Ok(parser.head(format)?)
+    parser.head(format)
 }
 
-fn read_bitmap<R: BufRead>(parser: &mut Parser<R>) -> Result<Total, Failure> {
+fn read_bitmap<R: BufRead>(parser: &mut Parser<R>) -> Result<Total, DumpError> {
     let mut total = Total::default();
-    parser
-        .bitmap(|Words { count, word }| {
-            // More than 2^64 words: saturated, and then refused as too large.
-            total.words = total.words.saturating_add(count);
-            if word != 0 && count > 0 {
-                total.last_dirty = total.words;
-            }
-            Ok::<_, DumpError>(())
-        })
-        .map_err(failed)?;
+    parser.bitmap(|Words { count, word }| {
+        // More than 2^64 words: saturated, and then refused as too large.
+        total.words = total.words.saturating_add(count);
+        if word != 0 && count > 0 {
+            total.last_dirty = total.words;
+        }
+        Ok::<_, DumpError>(())
+    })?;
     parser.end()?;
     Ok(total)
 }
@@ -342,7 +356,7 @@ impl BitmapWriter<'_, '_> {
         if padded > 0 {
             let piece = &self.buffer[..padded];
             self.store
-                .write(self.con, TAG, self.at + self.done, piece)?;
+                .write(self.con, TAG, self.at.wrapping_add(self.done), piece)?;
         }
         self.done += self.filled as u64;
         self.filled = 0;
@@ -359,6 +373,6 @@ impl BitmapWriter<'_, '_> {
 
 impl From<DumpError> for Failure {
     fn from(error: DumpError) -> Self {
-        failed(error)
+        Self::new(FAILED_IO, error)
     }
 }

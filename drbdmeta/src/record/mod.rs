@@ -17,6 +17,9 @@ pub use v09::{NodeFlags, Peer, PeerFlags, V09};
 use crate::layout::{Layout, Placement};
 use crate::superblock::{Block, DEFAULT_AL_EXTENTS, MagicKind, SUPERBLOCK_BYTES, Superblock};
 
+/// More than any field can describe: such a log is not valid, and arithmetic on it stays in range.
+const SENSELESS_AL_SECTORS: u64 = 1 << 40;
+
 /// The formats that `drbdmeta` names on its command line.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
 pub enum Format {
@@ -218,7 +221,9 @@ impl Record {
     pub fn al_sectors(&self) -> u64 {
         match (self.al_stripes, self.al_stripe_size_4k) {
             _ if self.format <= Format::V07 => 64,
-            (stripes, blocks) => u64::from(stripes) * u64::from(blocks) * 8,
+            (stripes, blocks) => (u64::from(stripes) * u64::from(blocks))
+                .saturating_mul(8)
+                .min(SENSELESS_AL_SECTORS),
         }
     }
 
@@ -311,6 +316,48 @@ impl From<Superblock> for Record {
             la_peer_max_bio_size: sb.la_peer_max_bio_size,
             al_stripes: sb.al_stripes,
             al_stripe_size_4k: sb.al_stripe_size_4k,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::superblock::{MAGIC_V07, MAGIC_V08, MAGIC_V09, MAGIC_V84_UNCLEAN};
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn any_block_with_a_magic_reads_and_writes_back(
+            head in prop::collection::vec(any::<u8>(), 2000),
+            kind in prop::sample::select(vec![
+                (Format::V06, 20, 0x8374_0269),
+                (Format::V07, 28, MAGIC_V07),
+                (Format::V08, 60, MAGIC_V08),
+                (Format::V08, 60, MAGIC_V84_UNCLEAN),
+                (Format::V09, 60, MAGIC_V09),
+            ]),
+            size: u64,
+        ) {
+            let (format, at, magic) = kind;
+            let mut block = [0; SUPERBLOCK_BYTES];
+            block[..head.len()].copy_from_slice(&head);
+            block[at..at + 4].copy_from_slice(&magic.to_be_bytes());
+            let mut record = Record::parse(format, &block).unwrap();
+            if format == Format::V07 {
+                // On disk in KiB.
+                record.effective_size.0 &= !1;
+            }
+            prop_assert_eq!(Record::parse(format, &record.encode()).unwrap(), record.clone());
+            for placement in [
+                Placement::FixedInternal,
+                Placement::FlexInternal,
+                Placement::FlexExternal,
+                Placement::Indexed(9),
+            ] {
+                let _ = validate::judge(&record, placement, drbd_types::ByteCount(size));
+                let _ = record.usable_sectors(placement, size);
+            }
         }
     }
 }

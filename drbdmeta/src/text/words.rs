@@ -125,6 +125,8 @@ fn run_length(words: &impl Fn(usize) -> Option<u64>, at: usize, word: u64) -> u6
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::text::parser::{DumpError, Parser};
+    use proptest::prelude::*;
 
     fn text(windows: &[&[u64]]) -> String {
         let mut out = Vec::new();
@@ -192,5 +194,31 @@ mod tests {
     #[test]
     fn an_empty_bitmap_is_an_empty_block() {
         assert_eq!(text(&[]), "\n}\n");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_what_a_parser_reads(
+            runs in prop::collection::vec((1usize..40, prop::sample::select(vec![0, 1, u64::MAX, 1 << 32])), 0..20),
+            window in 1usize..30,
+        ) {
+            let mut words: Vec<u64> = runs
+                .iter()
+                .flat_map(|&(count, word)| std::iter::repeat_n(word, count))
+                .collect();
+            words.resize(words.len().next_multiple_of(4), 7);
+            let windows: Vec<&[u64]> = words.chunks(window * 4).collect();
+            let dump = format!("bm {{{}", text(&windows));
+            let mut read = Vec::new();
+            let mut parser = Parser::new(dump.as_bytes());
+            parser
+                .bitmap(|w| {
+                    read.extend(std::iter::repeat_n(w.word, w.count as usize));
+                    Ok::<_, DumpError>(())
+                })
+                .unwrap();
+            parser.end().unwrap();
+            prop_assert_eq!(read, words);
+        }
     }
 }
