@@ -34,7 +34,7 @@ demo:
 
 bench:
 	.ci/setup check
-	$(CARGO) build --release --bins -p drbdadm -p drbdsetup -p drbdmeta -p engine
+	$(CARGO) build --release --bins
 	DRBD_PROGRAMS=$(PROGRAMS) $(CARGO) run --release -p testbed --bin bench
 
 # As the 8.x packages lay it out (spec 70 section 7). Uses the programs of `make build`.

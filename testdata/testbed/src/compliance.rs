@@ -305,8 +305,10 @@ mod tests {
 
     #[test]
     fn a_case_file_survives_reading_and_writing() {
-        let text = "A title.\n--- file /etc/drbd.conf\nresource r0 { }\n--- command\ndrbdadm dump\n--- stdout\na\n\nb\n\n\
-                    --- stderr\n--- status\n10\n";
+        let text = concat!(
+            "A title.\n--- file /etc/drbd.conf\nresource r0 { }\n--- command\ndrbdadm dump\n",
+            "--- stdout\na\n\nb\n\n--- stderr\n--- status\n10\n"
+        );
         let case = Case::parse(text).unwrap();
         assert_eq!(case.render(&case.expected), text);
         assert!(case.expected.difference(&Answer::default()).is_some());

@@ -8,15 +8,21 @@ const FILE_LIMIT: usize = 600;
 /// Files over the limit, each with the reason why it is one story.
 const LONG_FILES: &[(&str, &str)] = &[];
 
-/// Files with lines over the limit, each with the reason.
-const LONG_LINES: &[(&str, &str)] =
-    &[("engine/wire/src/table.rs", "a packet is a row of its table")];
+/// Files (by the beginning of their path) with lines over the limit, each with the reason.
+const LONG_LINES: &[(&str, &str)] = &[
+    ("engine/wire/src/table.rs", "a packet is a row of its table"),
+    (
+        "engine/sim/tests/scenarios_",
+        "log lines as the kernel wrote them",
+    ),
+];
 
 /// Where `unsafe` may stand: the edges to the kernel.
 const UNSAFE_PLACES: &[&str] = &[
     "engine/src/device/",
     "engine/src/store/",
     "engine/src/buffer.rs",
+    "engine/src/runtime/uring.rs",
 ];
 
 /// The only crate that may hold `unsafe` at all.
@@ -62,6 +68,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     ("drbd-wire", &["drbd-types"]),
     ("drbd-core", &["drbd-types", "drbd-wire"]),
+    ("drbd-sim", &["drbd-types", "drbd-wire", "drbd-core"]),
     ("drbd-demo", &["drbd-system"]),
     (
         "engine",
@@ -92,10 +99,20 @@ fn offences(files: &[Source], offends: impl Fn(&str, &str) -> bool) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
+/// The columns of a line without its quoted text: what a program prints cannot be wrapped.
+fn code_columns(line: &str) -> usize {
+    let quoted = line
+        .find('"')
+        .zip(line.rfind('"'))
+        .map_or(0, |(from, to)| line[from..to].chars().count());
+    line.chars().count() - quoted
+}
+
 #[test]
 fn lines_fit_on_a_screen() {
     let found = offences(&sources(&[".rs"]), |path, line| {
-        line.chars().count() > LINE_LIMIT && !LONG_LINES.iter().any(|(long, _)| *long == path)
+        code_columns(line) > LINE_LIMIT
+            && !LONG_LINES.iter().any(|(long, _)| path.starts_with(long))
     });
     assert!(
         found.is_empty(),

@@ -40,9 +40,15 @@ fn f2_runs_from_create_md_to_failover_with_well_formed_traffic() {
         )
     );
     for started in start_both(&first, &second) {
-        let expected = "Starting DRBD resources: [\n     create res: r0\n   prepare disk: r0\n    adjust disk: r0\n     \
-                        adjust net: r0\n]\n";
-        assert!(started.stdout.starts_with(expected), "{}", started.both());
+        let steps = [
+            "     create res",
+            "   prepare disk",
+            "    adjust disk",
+            "     adjust net",
+        ];
+        let steps: String = steps.iter().map(|step| format!("{step}: r0\n")).collect();
+        let expected = format!("Starting DRBD resources: [\n{steps}]\n");
+        assert!(started.stdout.starts_with(&expected), "{}", started.both());
         assert!(started.stdout.ends_with(".\n"), "{}", started.both());
         assert_eq!(started.status, 0);
     }
