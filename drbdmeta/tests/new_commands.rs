@@ -121,3 +121,45 @@ fn show_gi_as_json_names_the_flags() {
     );
     assert_eq!(json["la-size-sectors"], 130_992);
 }
+
+#[test]
+fn bitmaps_of_terabytes_are_streamed_within_64_mib_of_memory() {
+    // 4 TiB: 128 MiB of bitmap. The limit is on everything the process may allocate.
+    const SCRIPT: &str = "ulimit -d 65536; d=$1; disk=$2; shift 2; run() {
+            DRBD_STATE_DIR=$d \"$PROGRAM\" --force - v08 \"$disk\" internal \"$@\" || exit 1; }
+        run create-md >/dev/null && run restore-md \"$d/dump\" && run dump-md >\"$d/again\" &&
+        run verify && run export | wc -c && run apply-al && run wipe-md";
+    let dir = tempfile::tempdir().unwrap();
+    let disk = dir.path().join("disk");
+    std::fs::File::create(&disk)
+        .unwrap()
+        .set_len(4 << 40)
+        .unwrap();
+    let dump = "version \"v08\"; uuid { 0x987375B2AFC96EB1; 0x3879BFDA9EAE551F; \
+        0x0000000000000000; 0x0000000000000000; flags 0x00000093; } la-size-sect 8589000000; \
+        bm-byte-per-bit 4096; device-uuid 0x0000000000000000; la-peer-max-bio-size 0; \
+        al-stripes 1; al-stripe-size-4k 8; \
+        bm { 8000000 times 0x0000000000000000; 0x0000000000000001; 8000000 times 0xFFFFFFFFFFFFFFFF; }";
+    std::fs::write(dir.path().join("dump"), dump).unwrap();
+    let output = Command::new("sh")
+        .args(["-c", SCRIPT, "sh"])
+        .args([dir.path(), &disk])
+        .env("PROGRAM", env!("CARGO_BIN_EXE_drbdmeta"))
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success(),
+        "{text}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(
+        text.contains("512000001 of 1073625000 bits are set"),
+        "{text}"
+    );
+    let again = std::fs::read_to_string(dir.path().join("again")).unwrap();
+    assert!(
+        again.contains("8000000 times 0x0000000000000000;"),
+        "{again}"
+    );
+}
