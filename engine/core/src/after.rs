@@ -69,6 +69,7 @@ impl<B: Payload> Resource<B> {
             && self.state(v).conn <= ConnState::Connected
         {
             self.write_dirty_bitmap(v);
+            self.log_out_of_sync(v);
         }
         self.report_changes(v, old, new);
         if entered(
@@ -223,7 +224,11 @@ impl<B: Payload> Resource<B> {
             && old.conn >= ConnState::SyncSource
             && new.conn == ConnState::Connected
         {
-            self.report_resync_end(v);
+            if new.disk > DiskState::Failed && new.pdsk > DiskState::Failed {
+                self.report_resync_end(v);
+            } else {
+                self.send_state(v);
+            }
         }
         let syncing = old.conn > ConnState::Connected && old.conn < ConnState::Ahead;
         if syncing && (new.conn == ConnState::Connected || new.conn >= ConnState::Ahead) {

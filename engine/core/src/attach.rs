@@ -421,10 +421,8 @@ impl<B: Payload> Resource<B> {
             return;
         }
         volume.marks |= Mark::GOING_DISKLESS;
-        if volume.marks.contains(Mark::WAS_IO_ERROR) {
-            // The disk cannot be trusted to take the bitmap; it is tried all the same.
-            self.log_out_of_sync(v);
-        }
+        // A disk that failed cannot be trusted to take the bitmap; it is tried all the same.
+        self.log_out_of_sync(v);
         self.write_bitmap(v, WriteOut::Changed, MetaPurpose::Detach);
         let pending = self.volumes[v]
             .disk
@@ -447,6 +445,7 @@ impl<B: Payload> Resource<B> {
         self.run_worker();
         self.volumes[v].disk = None;
         self.volumes[v].postponed = None;
+        self.forget_activity(v);
         self.volumes[v]
             .marks
             .remove(Mark::GOING_DISKLESS | Mark::AL_SUSPENDED);

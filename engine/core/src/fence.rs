@@ -129,6 +129,18 @@ impl<B: Payload> Resource<B> {
         self.release_held();
     }
 
+    /// The peer is as good as this node again: whoever fenced it may forget that.
+    pub(crate) fn unfence_peer(&mut self) {
+        let fencing = (0..self.volumes.len()).any(|v| self.fencing(v) != Fencing::DontCare);
+        let good = self.volumes.iter().all(|volume| {
+            volume.state.disk == DiskState::UpToDate && volume.state.pdsk == DiskState::UpToDate
+        });
+        if fencing && good {
+            let subject = HelperSubject::Resource;
+            self.run_helper(HelperPurpose::Notify, "unfence-peer", subject);
+        }
+    }
+
     /// After the connection of a Primary was lost.
     pub(crate) fn fence_after_loss(&mut self) {
         let primary = self
@@ -139,13 +151,12 @@ impl<B: Payload> Resource<B> {
             .volumes
             .iter()
             .any(|volume| volume.state.pdsk >= DiskState::DUnknown);
-        let fencing = (0..self.volumes.len()).any(|v| self.fencing(v) != Fencing::DontCare);
-        if primary && unknown && fencing {
+        if primary && unknown {
             self.fence_peer(0, FencePurpose::ConnectionLost);
         }
     }
 
-    fn fencing(&self, v: usize) -> Fencing {
+    pub(crate) fn fencing(&self, v: usize) -> Fencing {
         self.volumes[v]
             .disk
             .as_ref()

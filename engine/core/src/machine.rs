@@ -5,7 +5,7 @@ use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use drbd_types::{State, VolumeNr};
+use drbd_types::{DiskState, State, VolumeNr};
 use drbd_wire::{Body, Packet, Socket};
 
 use crate::admin::PendingAdmin;
@@ -277,7 +277,7 @@ impl<B: Payload> Resource<B> {
             DiskPurpose::Barrier(link) => self.barrier_flushed(v, link, result.map(|_| ())),
             DiskPurpose::ResyncFlush => self.resync_flushed(v, result.map(|_| ())),
         }
-        self.maybe_go_diskless(v);
+        self.let_go_of_failed_disk(v);
     }
 
     fn meta_done(&mut self, op: MetaOp, result: Result<(), DiskError>) {
@@ -297,7 +297,15 @@ impl<B: Payload> Resource<B> {
             MetaPurpose::Detach => self.detach_written(v),
             MetaPurpose::Background => {}
         }
-        self.maybe_go_diskless(v);
+        self.let_go_of_failed_disk(v);
+    }
+
+    /// What follows from the failure (handler, telling the peer) comes before the disk is gone.
+    fn let_go_of_failed_disk(&mut self, v: usize) {
+        if self.state(v).disk == DiskState::Failed {
+            self.run_worker();
+            self.maybe_go_diskless(v);
+        }
     }
 
     pub(crate) fn run_helper(

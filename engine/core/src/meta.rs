@@ -411,6 +411,18 @@ impl<B: Payload> Resource<B> {
         self.pump_activity_log(v);
     }
 
+    /// The activity log is gone with its disk; what is still in progress holds nothing of the
+    /// next one.
+    pub(crate) fn forget_activity(&mut self, v: usize) {
+        let nr = self.volumes[v].nr;
+        for request in self.requests.iter_mut().filter(|r| r.volume == nr) {
+            request.stage.remove(Stage::IN_AL);
+        }
+        for request in self.peer_requests.iter_mut().filter(|r| r.volume == nr) {
+            request.al = AlReference::None;
+        }
+    }
+
     /// Gives the log another number of slots; impossible while writes are in progress.
     pub(crate) fn resize_activity_log(&mut self, v: usize, slots: u32) -> Resized {
         let Some(disk) = self.volumes[v].disk.as_mut() else {

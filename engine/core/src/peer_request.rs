@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use drbd_types::{ConnState, DiskState, Sector, SectorCount};
+use drbd_types::{ConnState, DiskState, Sector, SectorCount, VolumeNr};
 use drbd_wire::{
     BarrierAck, BarrierId, BlockAck, BlockId, BlockRequest, Body, ByteLen, DataFlags, DataHeader,
     ReplyHeader, Socket,
@@ -20,6 +20,7 @@ use crate::volume::Mark;
 
 /// A request of the peer in progress.
 pub(crate) struct PeerRequest<B> {
+    pub(crate) volume: VolumeNr,
     pub(crate) link: LinkId,
     pub(crate) kind: PeerKind,
     pub(crate) sector: Sector,
@@ -97,6 +98,7 @@ impl<B: Payload> Resource<B> {
         }
         self.volumes[v].counters.unacked += 1;
         let key = self.peer_requests.insert(PeerRequest {
+            volume: self.volumes[v].nr,
             link: id,
             kind,
             sector: header.sector,
@@ -189,6 +191,7 @@ impl<B: Payload> Resource<B> {
             link.id
         });
         self.peer_requests.insert(PeerRequest {
+            volume: self.volumes[v].nr,
             link,
             kind,
             sector: request.sector,

@@ -26,6 +26,10 @@ pub(crate) struct Promotion {
     /// Declare the peer's disk Outdated with the role.
     pdsk: Option<DiskState>,
     kind: Kind,
+    /// The last try says why it fails.
+    check: Check,
+    /// What the last try ended with.
+    refused: StateOutcome,
     not_before: Option<Instant>,
 }
 
@@ -55,6 +59,8 @@ impl<B: Payload> Resource<B> {
             disk: None,
             pdsk: None,
             kind: Kind::Ordinary,
+            check: Check::Quiet,
+            refused: StateOutcome::Success,
             not_before: None,
         });
     }
@@ -74,12 +80,8 @@ impl<B: Payload> Resource<B> {
             pdsk: promotion.pdsk,
             ..StateMask::NOTHING
         };
-        let check = if promotion.tries < TRIES {
-            Check::Quiet
-        } else {
-            Check::Soft
-        };
-        if let Asked::Done(outcome) = self.request_change(v, mask, check, Job::Promote(promotion)) {
+        let asked = self.request_change(v, mask, promotion.check, Job::Promote(promotion));
+        if let Asked::Done(outcome) = asked {
             self.promotion_answered(promotion, outcome);
         }
     }
@@ -98,7 +100,8 @@ impl<B: Payload> Resource<B> {
             promotion.tries -= 1;
             return self.wait(promotion.ticket, Waiting::Promote(promotion));
         }
-        if promotion.tries >= TRIES {
+        promotion.refused = outcome;
+        if promotion.check == Check::Soft {
             return self.reply(promotion.ticket, Outcome::State(outcome));
         }
         let disk = self.state(v).disk;
@@ -124,7 +127,7 @@ impl<B: Payload> Resource<B> {
             }
             StateOutcome::PrimaryNop => self.fence_peer(v, FencePurpose::Promotion(promotion)),
             StateOutcome::TwoPrimaries if promotion.tries == 1 => {
-                promotion.tries = TRIES - 1;
+                promotion.check = Check::Soft;
                 let patience = self
                     .ping_times()
                     .map_or_else(Default::default, |(_, timeout)| timeout);
@@ -134,7 +137,7 @@ impl<B: Payload> Resource<B> {
             }
             _ => {
                 // One more try that says why.
-                promotion.tries = TRIES - 1;
+                promotion.check = Check::Soft;
                 self.try_promotion(promotion);
             }
         }
@@ -154,6 +157,9 @@ impl<B: Payload> Resource<B> {
                 promotion.pdsk = Some(DiskState::Outdated);
             }
             FenceResult::Fenced | FenceResult::Failed => {}
+        }
+        if promotion.tries >= TRIES {
+            return self.reply(promotion.ticket, Outcome::State(promotion.refused));
         }
         self.try_promotion(promotion);
     }

@@ -12,7 +12,7 @@ use crate::handshake::{self, Abort, Demotion, Step, Verdict};
 use crate::input::{ConnectOnce, Payload};
 use crate::machine::{Dirty, HelperPurpose, Resource};
 use crate::receive::{Broken, Malformed};
-use crate::size::{self, SizeInputs};
+use crate::size::{self, DisklessSize, ReportedSizes, SizeInputs};
 use crate::split_brain::Policies;
 use crate::state_rules::CrashedPrimary;
 use crate::uuid_rules::{Context, Correction, PeerReport};
@@ -51,51 +51,53 @@ impl<B: Payload> Resource<B> {
 
     fn size_with_disk(&mut self, v: usize, peer: &ReportSizes) -> Result<(), Broken> {
         let state = self.state(v);
-        let Some(disk) = self.volumes[v].disk.as_mut() else {
+        let Some(disk) = &self.volumes[v].disk else {
             return Ok(());
         };
         let own = disk.capacity.min(disk.bitmap_capacity);
-        let mut user = disk.conf.size;
-        if state.conn <= ConnState::WfReportParams {
-            user = match (user.0, peer.user.0) {
-                (0, _) => peer.user,
-                (_, 0) => user,
-                _ => user.min(peer.user),
-            };
+        let own_user = disk.conf.size;
+        let user = if state.conn <= ConnState::WfReportParams {
+            size::user_size_of_pair(own_user, peer.user)
         } else {
-            user = peer.user;
-        }
+            peer.user
+        };
         let inputs = SizeInputs {
             own,
             peer: peer.disk,
             last_agreed: disk.last_agreed,
             user,
         };
+        self.compare_sizes(v, "lower level device sizes", own, peer.disk);
+        self.compare_sizes(v, "user requested size", own_user, peer.user);
         let new = size::effective(&inputs);
         let current = self.volumes[v].size;
-        if new < current
-            && state.disk >= DiskState::Outdated
-            && (state.conn < ConnState::Connected || state.pdsk == DiskState::Diskless)
-        {
+        if size::truncates_data(&state, current, new) {
             let text =
                 alloc::format!("The peer's disk size is too small! ({new} < {current} sectors)");
             self.log_volume(v, Level::Error, text);
             return Err(Broken::Fatal);
         }
-        if let Some(disk) = self.volumes[v].disk.as_mut()
-            && disk.conf.size != user
-        {
-            let text = alloc::format!(
-                "Peer sets u_size to {user} sectors (old: {})",
-                disk.conf.size
-            );
-            disk.conf.size = user;
+        if user != own_user {
+            if let Some(disk) = self.volumes[v].disk.as_mut() {
+                disk.conf.size = user;
+            }
+            let text = alloc::format!("Peer sets u_size to {user} sectors (old: {own_user})");
             self.log_volume(v, Level::Info, text);
+        }
+        if let Some(text) = size::complaint(&inputs) {
+            self.log_volume(v, Level::Error, text);
         }
         if new != current && new.0 != 0 {
             self.resize_device(v, new);
         }
         Ok(())
+    }
+
+    fn compare_sizes(&mut self, v: usize, what: &str, own: SectorCount, peer: SectorCount) {
+        if size::considerably_different(own, peer) {
+            let text = alloc::format!("Considerable difference in {what}: {own}s vs. {peer}s");
+            self.log_volume(v, Level::Warning, text);
+        }
     }
 
     fn resize_device(&mut self, v: usize, new: SectorCount) {
@@ -108,29 +110,29 @@ impl<B: Payload> Resource<B> {
     }
 
     fn size_without_disk(&mut self, v: usize, peer: &ReportSizes) -> Result<(), Broken> {
-        let offered = [peer.current, peer.user, peer.disk]
-            .into_iter()
-            .find(|size| size.0 != 0);
-        let Some(new) = offered else { return Ok(()) };
         let current = self.volumes[v].size;
-        if new == current {
-            return Ok(());
+        let reported = ReportedSizes {
+            disk: peer.disk,
+            user: peer.user,
+            current: peer.current,
+        };
+        match size::without_disk(self.state(v).role, current, &reported) {
+            DisklessSize::Keep => {}
+            DisklessSize::IgnorePeer(new) => {
+                let text = alloc::format!(
+                    "Ignored diskless peer device size (peer:{new} != me:{current} sectors)!"
+                );
+                self.log_volume(v, Level::Warning, text);
+            }
+            DisklessSize::TooSmall(new) => {
+                let text = alloc::format!(
+                    "The peer's device size is too small! ({new} < {current} sectors); demote me first!"
+                );
+                self.log_volume(v, Level::Error, text);
+                return Err(Broken::Fatal);
+            }
+            DisklessSize::Adopt(new) => self.take_size(v, new),
         }
-        if current.0 != 0 && peer.disk.0 == 0 {
-            let text = alloc::format!(
-                "Ignored diskless peer device size (peer:{new} != me:{current} sectors)!"
-            );
-            self.log_volume(v, Level::Warning, text);
-            return Ok(());
-        }
-        if new < current && self.state(v).role == Role::Primary {
-            let text = alloc::format!(
-                "The peer's device size is too small! ({new} < {current} sectors); demote me first!"
-            );
-            self.log_volume(v, Level::Error, text);
-            return Err(Broken::Fatal);
-        }
-        self.take_size(v, new);
         Ok(())
     }
 
@@ -248,6 +250,10 @@ impl<B: Payload> Resource<B> {
             .map(|peer| peer.flags)
             .unwrap_or_default();
         let mut peer_disk = handshake::real_peer_disk(peer.disk, flags);
+        if peer.disk == DiskState::Negotiating {
+            let text = alloc::format!("real peer disk state = {peer_disk}");
+            self.log_volume(v, Level::Info, text);
+        }
         match self.end_of_sync(v, own, peer, peer_disk) {
             EndOfSync::Handled => return Ok(()),
             EndOfSync::StillInconsistent => peer_disk = DiskState::Inconsistent,

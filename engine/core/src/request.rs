@@ -361,6 +361,12 @@ impl<B: Payload> Resource<B> {
             request.durability,
         );
         let (size, data) = (request.size, request.data.clone());
+        if self.volumes[v].state.suspended() {
+            // Whether the peer gets it is decided when I/O goes on: the generation of the data
+            // must not change behind a write that is on this disk only.
+            self.volumes[v].frozen.push(key);
+            return;
+        }
         let volume = &self.volumes[v];
         let state = volume.state;
         let disk = volume.has_data_disk();
@@ -663,6 +669,9 @@ impl<B: Payload> Resource<B> {
             }
         }
         for v in 0..self.volumes.len() {
+            for key in core::mem::take(&mut self.volumes[v].frozen) {
+                self.submit_write(v, key);
+            }
             self.drain_stalled(v);
         }
     }

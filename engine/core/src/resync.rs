@@ -819,6 +819,9 @@ impl<B: Payload> Resource<B> {
         };
         self.volumes[v].marks |= Mark::MD_DIRTY;
         self.run_worker();
+        if !target {
+            self.unfence_peer();
+        }
     }
 
     fn log_resync_done(&mut self, v: usize) {

@@ -102,6 +102,8 @@ pub(crate) struct Volume<B> {
     pub(crate) cold: VecDeque<Cold>,
     /// Writes whose extents are in the transaction being written.
     pub(crate) warming: Vec<Cold>,
+    /// Writes that were admitted before I/O was suspended and not started.
+    pub(crate) frozen: Vec<Key>,
     /// Writes of the application in progress.
     pub(crate) writing: ActiveWrites,
     /// Mirrored writes of the peer in progress.
@@ -128,6 +130,7 @@ impl<B> Volume<B> {
             stalled: VecDeque::new(),
             cold: VecDeque::new(),
             warming: Vec::new(),
+            frozen: Vec::new(),
             writing: ActiveWrites::default(),
             peer_writing: ActiveWrites::default(),
             resync: ResyncRun::default(),

@@ -18,9 +18,10 @@ use drbd_types::{
     ConnState, DiskState, Minor, Role, Sector, SectorCount, State, Uuid, UuidFlags, VolumeNr,
 };
 use drbd_wire::{
-    BarrierAck, BarrierId, BlockAck, BlockDesc, BlockId, BlockRequest, Body, ByteLen, Codec,
-    CompressedBitmap, DataFlags, DataHeader, Digest, Packet, ReplyCode, ReplyHeader, ReportUuids,
-    SeqNum, Socket, StateChange, StateWord,
+    AlgName, BarrierAck, BarrierId, BlockAck, BlockDesc, BlockId, BlockRequest, Body, ByteLen,
+    Codec, CompressedBitmap, DataFlags, DataHeader, Digest, Packet, QueueLimits, ReplyCode,
+    ReplyHeader, ReportSizes, ReportUuids, SeqNum, SizesFlags, Socket, StateChange, StateWord,
+    SyncController, SyncParam,
 };
 
 use crate::disk::{Disk, Fate};
@@ -513,6 +514,8 @@ impl Victim {
             Body::State(StateWord(self.plausible_state())),
             Body::State(StateWord(self.plausible_state())),
             Body::Uuids(self.plausible_uuids()),
+            Body::Sizes(self.plausible_sizes()),
+            Body::SyncParam(self.plausible_rates()),
         ];
         let at = self.random.below(data.len() as u64) as usize;
         (Socket::Data, data[at].clone())
@@ -588,6 +591,42 @@ impl Victim {
             uuids,
             bits_set: self.random.next() >> self.random.below(64),
             flags: UuidFlags::from_bits_truncate(self.random.next() as _),
+        }
+    }
+
+    fn plausible_sizes(&mut self) -> ReportSizes {
+        let mut size = || match self.random.below(5) {
+            0 => SectorCount(0),
+            1 => SectorCount(self.random.next()),
+            2 => SectorCount(self.random.below(SIZE.0)),
+            _ => SIZE,
+        };
+        ReportSizes {
+            disk: size(),
+            user: size(),
+            current: size(),
+            max_bio: ByteLen(self.random.next() as u32),
+            flags: SizesFlags::from_bits_truncate(self.random.next() as u16),
+            limits: Some(QueueLimits::PLAIN),
+        }
+    }
+
+    fn plausible_rates(&mut self) -> SyncParam {
+        let mut number = || match self.random.below(4) {
+            0 => 0,
+            1 => u32::MAX,
+            _ => self.random.next() as u32 >> self.random.below(32),
+        };
+        SyncParam {
+            rate: number(),
+            verify_alg: AlgName::NONE,
+            csums_alg: AlgName::NONE,
+            controller: Some(SyncController {
+                plan_ahead: number(),
+                delay_target: number(),
+                fill_target: number(),
+                max_rate: number(),
+            }),
         }
     }
 
