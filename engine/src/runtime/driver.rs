@@ -178,7 +178,7 @@ impl<S: Surroundings> Driver<S> {
 
     /// Waits for the next thing to happen.
     fn sleep(&mut self, busy: Busy) -> io::Result<()> {
-        if busy == Busy::Yes {
+        if busy == Busy::Yes || self.life == Life::Stopping {
             return self.ring.submit_and_wait(Some(Duration::ZERO));
         }
         self.inbox.fall_asleep();
