@@ -6,7 +6,6 @@
 //! * [`superblock`]: the 4096-byte superblock of 8.x, typed ([`superblock::Superblock`]).
 //! * [`activity_log`]: the transaction ring of 8.4 (write side and replay) and the log of 0.7-8.3.
 //! * [`bitmap`]: on-disk bitmap bytes as little-endian words, and the marking of hot extents.
-//!
 //! * [`record`]: superblocks of all formats in one shape, their validation and conversion.
 //! * [`text`]: the text of `dump-md`, written and read as a stream.
 //! * [`check`]: whether superblock, log and bitmap agree. [`probe`]: what else lies on a device.
@@ -19,7 +18,7 @@
 //! ```text
 //! attach   device::MetaDevice::open -> Layout::compute(size, placement, striping).superblock
 //!          -> Superblock::parse -> Superblock::areas -> bitmap::words
-//! write    Superblock::encode(MagicKind::InUse);  activity_log::Transaction::encode + Ring::block_of
+//! write    Superblock::encode(MagicKind::InUse);  activity_log::Transaction::encode, Striping::block_of
 //! first    activity_log::fresh_ring(..) into every block, then bitmap, then superblock
 //! ```
 #![forbid(unsafe_code)]

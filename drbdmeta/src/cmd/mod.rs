@@ -8,7 +8,7 @@
 
 mod al;
 pub(crate) mod args;
-pub mod console;
+mod console;
 mod conversion;
 #[cfg(test)]
 mod crash_tests;
@@ -27,7 +27,7 @@ mod probing;
 mod report;
 mod resize;
 mod restore;
-pub mod session;
+mod session;
 mod store;
 pub(crate) mod table;
 #[cfg(test)]

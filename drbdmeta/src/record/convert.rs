@@ -58,17 +58,24 @@ const PEER_FLAGS: [(MdFlags, PeerFlags); 3] = [
     (MdFlags::PEER_OUT_DATED, PeerFlags::OUTDATED),
 ];
 
+/// The genuine tool takes node 0 for the peer, whoever it is; the bitmap belongs to the peer with
+/// bitmap slot 0, and that one is taken if there is any.
 fn uuids_from_nodes(nodes: &V09) -> Generation {
+    let peer = nodes
+        .peers
+        .iter()
+        .find(|peer| peer.bitmap_index == 0)
+        .unwrap_or(&nodes.peers[0]);
     let mut flags = MdFlags::from_bits_retain(nodes.flags.bits());
     for (ours, theirs) in PEER_FLAGS {
-        if nodes.peers[0].flags.contains(theirs) {
+        if peer.flags.contains(theirs) {
             flags.insert(ours);
         }
     }
     Generation::Uuids {
         uuids: UuidSet {
             current: nodes.current_uuid,
-            bitmap: nodes.peers[0].bitmap_uuid,
+            bitmap: peer.bitmap_uuid,
             history: [nodes.history[0], nodes.history[1]],
         },
         flags,
@@ -110,5 +117,27 @@ mod tests {
             from_counts(3, [2, 3, 4, 5], Dirty::Known),
             "000200030009BABE:000200030008BABE:000200030007BABE:000200030006BABE:3"
         );
+    }
+
+    #[test]
+    fn the_peer_that_owns_the_bitmap_gives_its_uuid() {
+        let mut block = [0; crate::superblock::SUPERBLOCK_BYTES];
+        block[60..64].copy_from_slice(&crate::superblock::MAGIC_V09.to_be_bytes());
+        let Generation::Nodes(mut nodes) = Record::parse(Format::V09, &block).unwrap().generation
+        else {
+            unreachable!("a v09 block")
+        };
+        for peer in &mut nodes.peers {
+            peer.bitmap_index = -1;
+        }
+        nodes.peers[0].bitmap_uuid = Uuid(1);
+        nodes.peers[3].bitmap_uuid = Uuid(3);
+        let bitmap = |nodes: &V09| match uuids_from_nodes(nodes) {
+            Generation::Uuids { uuids, .. } => uuids.bitmap,
+            _ => unreachable!("v08 has UUIDs"),
+        };
+        assert_eq!(bitmap(&nodes), Uuid(1));
+        nodes.peers[3].bitmap_index = 0;
+        assert_eq!(bitmap(&nodes), Uuid(3));
     }
 }
