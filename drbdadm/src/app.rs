@@ -27,6 +27,7 @@ pub(crate) struct End(pub i32);
 
 /// The program.
 pub fn main() -> ExitCode {
+    crate::complete::answer_shell();
     let mut arguments = std::env::args_os().map(|a| a.to_string_lossy().into_owned());
     let Some(own) = arguments.next() else {
         complain("drbdadm: Nonexistent or empty arguments array, aborting.");
@@ -75,7 +76,11 @@ fn start(program: &str, arguments: &[String]) -> Result<i32, End> {
         return Ok(0);
     }
     check_invocation(command, &invocation)?;
-    App::load(command, invocation, name)?.run()
+    let mut app = App::load(command, invocation, name)?;
+    let status = app.run();
+    // The program ends: returning the memory of ten thousand resources piecemeal is wasted time.
+    std::mem::forget(app);
+    status
 }
 
 fn check_invocation(command: &Command, invocation: &Invocation) -> Result<(), End> {
@@ -185,7 +190,7 @@ impl App {
         })
     }
 
-    fn run(mut self) -> Result<i32, End> {
+    fn run(&mut self) -> Result<i32, End> {
         let status = if self.command.takes_resources() {
             self.on_resources()?
         } else {

@@ -3,6 +3,7 @@
 //! * [`command`]: the table of commands: what each needs, and what it does.
 //! * [`cli`]: the command line, in the manner of GNU getopt.
 //! * [`usage`]: help texts.
+//! * [`complete`]: completion in shells.
 //! * [`select`]: which resource or volume a word of the command line means.
 //! * [`validate`]: what must hold before a command may work on a resource.
 //! * [`plan`]: pure: (resource, running state, command) to the calls to make.
@@ -21,6 +22,7 @@
 pub mod app;
 pub mod cli;
 pub mod command;
+pub mod complete;
 pub mod environment;
 pub mod handler;
 mod load;

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Where 8.4 looks for its configuration.
-const CANDIDATES: [&str; 5] = [
+pub(crate) const CANDIDATES: [&str; 5] = [
     "/etc/drbd-84.conf",
     "/etc/drbd-83.conf",
     "/etc/drbd-82.conf",

@@ -1,5 +1,7 @@
 //! Finding rows.
 
+use std::{collections::HashMap, sync::LazyLock};
+
 use crate::{ALL, Form, OptionRow, Section, SetupCommand};
 
 /// A row found by a spelling that was read in a section.
@@ -34,22 +36,21 @@ pub fn by_name(name: &str) -> impl Iterator<Item = &'static OptionRow> {
 
 /// The option that a word means in a section, under its modern or an older spelling.
 pub fn find(section: Section, name: &str) -> Option<Match> {
-    let rows = || ALL.iter().flat_map(|table| table.iter());
-    let modern = rows().find(|row| row.section == section && row.name == name);
-    if let Some(row) = modern {
-        return Some(Match {
-            row,
-            form: Form::Same,
-        });
-    }
-    rows().find_map(|row| {
-        let spelling = row
-            .older
-            .iter()
-            .find(|s| s.section == section && s.name == name)?;
-        Some(Match {
-            row,
-            form: spelling.form,
-        })
-    })
+    INDEX.get(name)?.iter().find_map(|(s, m)| (*s == section).then_some(*m))
 }
+
+/// Every spelling with what it means in which section; a word means little in few sections.
+static INDEX: LazyLock<HashMap<&'static str, Vec<(Section, Match)>>> = LazyLock::new(|| {
+    let mut index: HashMap<_, Vec<_>> = HashMap::new();
+    for row in ALL.iter().flat_map(|table| table.iter()) {
+        let form = Form::Same;
+        let modern = (row.section, Match { row, form });
+        index.entry(row.name).or_default().push(modern);
+        for spelling in row.older {
+            let form = spelling.form;
+            let older = (spelling.section, Match { row, form });
+            index.entry(spelling.name).or_default().push(older);
+        }
+    }
+    index
+});

@@ -19,6 +19,7 @@ mod dialect07;
 mod files;
 mod glob;
 mod lexer;
+mod names;
 mod node;
 mod parser;
 mod session;
@@ -30,6 +31,7 @@ use crate::model::{Config, Dialect};
 
 pub use diagnostic::{Abort, Diagnostic, Label, Severity, Source, SourceId};
 pub use files::encode;
+pub use names::{NamedResource, resource_names};
 pub use node::{Identity, LocalAddresses, Node};
 pub use parser::check_name;
 
