@@ -18,6 +18,13 @@ use crate::slab::Key;
 #[derive(Debug)]
 pub(crate) struct Malformed(pub(crate) String);
 
+/// What kind of request an answer can belong to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Answer {
+    Read,
+    Write,
+}
+
 /// Why a packet ends the connection.
 #[derive(Debug)]
 pub(crate) enum Broken {
@@ -33,6 +40,19 @@ const MOST_HELD: usize = 1024;
 impl From<Malformed> for Broken {
     fn from(Malformed(text): Malformed) -> Self {
         Self::Lost(ConnState::ProtocolError, text)
+    }
+}
+
+/// The packet in hand, for the complaint if it breaks the connection.
+struct Unread {
+    name: &'static str,
+    bytes: u32,
+}
+
+impl Unread {
+    /// `error receiving ReportState, e: -5 l: 0!`
+    fn complaint(self) -> String {
+        alloc::format!("error receiving {}, e: -5 l: {}!", self.name, self.bytes)
     }
 }
 
@@ -93,16 +113,22 @@ impl<B: Payload> Resource<B> {
     }
 
     fn process(&mut self, socket: Socket, packet: Packet, payload: Option<B>) {
-        let (result, complaint) = match socket {
+        let (result, unread) = match socket {
             Socket::Data => {
-                let complaint = self.complaint(&packet, payload.as_ref());
-                (self.data_packet(packet, payload), complaint)
+                let unread = self.unread(&packet, payload.as_ref());
+                (self.data_packet(packet, payload), unread)
             }
-            Socket::Meta => (self.meta_packet(packet), String::new()),
+            Socket::Meta => (self.meta_packet(packet), None),
         };
-        match result {
-            Ok(()) => {}
-            Err(Broken::Lost(cause, text)) => {
+        if let Err(broken) = result {
+            let complaint = unread.map(Unread::complaint).unwrap_or_default();
+            self.break_off(broken, complaint);
+        }
+    }
+
+    fn break_off(&mut self, broken: Broken, complaint: String) {
+        match broken {
+            Broken::Lost(cause, text) => {
                 for text in [text, complaint] {
                     if !text.is_empty() {
                         self.log_resource(Level::Error, text);
@@ -110,22 +136,21 @@ impl<B: Payload> Resource<B> {
                 }
                 self.connection_lost(cause);
             }
-            Err(Broken::Fatal) => self.connection_fatal(complaint),
+            Broken::Fatal => self.connection_fatal(complaint),
         }
     }
 
-    /// `error receiving ReportState, e: -5 l: 0!`: the packet and how much of it was not read.
-    fn complaint(&self, packet: &Packet, payload: Option<&B>) -> String {
-        let Some(agreed) = self.conn.agreed() else {
-            return String::new();
-        };
-        let name = packet.body.command(agreed.version).log_name();
-        let unread = match &packet.body {
-            // The name of the digest is the last thing to be read.
-            Body::Protocol(params) => params.integrity_alg.as_str().len() as u32 + 1,
-            _ => payload.map_or(0, Payload::size),
-        };
-        alloc::format!("error receiving {name}, e: -5 l: {unread}!")
+    /// What would be left unread if this packet broke the connection.
+    fn unread(&self, packet: &Packet, payload: Option<&B>) -> Option<Unread> {
+        let version = self.conn.agreed()?.version;
+        Some(Unread {
+            name: packet.body.command(version).log_name(),
+            bytes: match &packet.body {
+                // The name of the digest is the last thing to be read.
+                Body::Protocol(params) => params.integrity_alg.as_str().len() as u32 + 1,
+                _ => payload.map_or(0, Payload::size),
+            },
+        })
     }
 
     fn data_packet(&mut self, packet: Packet, payload: Option<B>) -> Result<(), Broken> {
@@ -242,7 +267,7 @@ impl<B: Payload> Resource<B> {
     // --- answers to this node's requests
 
     fn receive_ack(&mut self, v: usize, ack: BlockAck, extra: Stage) -> Result<(), Broken> {
-        let key = self.find_request(v, "got_BlockAck", ack.block_id, ack.sector)?;
+        let key = self.find_request(v, Answer::Write, "got_BlockAck", ack.block_id, ack.sector)?;
         self.net_done(v, key, true, extra);
         Ok(())
     }
@@ -254,7 +279,7 @@ impl<B: Payload> Resource<B> {
             self.resync_failed_on_peer(v, ack.sector, length);
             return Ok(());
         }
-        match self.find_request(v, "got_NegAck", ack.block_id, ack.sector) {
+        match self.find_request(v, Answer::Write, "got_NegAck", ack.block_id, ack.sector) {
             Ok(key) => self.net_done(v, key, false, Stage::empty()),
             // Protocols A and B: the request may be gone already.
             Err(_) => {
@@ -270,7 +295,13 @@ impl<B: Payload> Resource<B> {
         header: ReplyHeader,
         payload: Option<B>,
     ) -> Result<(), Broken> {
-        let key = self.find_request(v, "receive_DataReply", header.block_id, header.sector)?;
+        let key = self.find_request(
+            v,
+            Answer::Read,
+            "receive_DataReply",
+            header.block_id,
+            header.sector,
+        )?;
         let expected = self.requests.get(key).map_or(0, |request| request.size);
         let Some(data) = payload.filter(|data| data.size() == expected) else {
             return Err(Malformed(alloc::format!(
@@ -287,7 +318,7 @@ impl<B: Payload> Resource<B> {
     }
 
     fn receive_neg_read_reply(&mut self, v: usize, ack: BlockAck) -> Result<(), Broken> {
-        let key = self.find_request(v, "got_NegDReply", ack.block_id, ack.sector)?;
+        let key = self.find_request(v, Answer::Read, "got_NegDReply", ack.block_id, ack.sector)?;
         let text = alloc::format!("Got NegDReply; Sector {}s, len {}.", ack.sector, ack.size.0);
         self.log_volume(v, Level::Error, text);
         self.volumes[v].counters.answered(1);
@@ -325,15 +356,17 @@ impl<B: Payload> Resource<B> {
     fn find_request(
         &self,
         v: usize,
+        answer: Answer,
         who: &str,
         id: BlockId,
         sector: Sector,
     ) -> Result<Key, Broken> {
         let key = Key(id.0);
         let volume = self.volumes[v].nr;
-        let awaited = |kind: Kind, stage: Stage| {
-            stage.contains(Stage::NET_PENDING)
-                || (kind != Kind::Read && stage.contains(Stage::IN_LOG))
+        let awaited = |kind: Kind, stage: Stage| match (answer, kind) {
+            (Answer::Read, Kind::Read) => stage.contains(Stage::NET_PENDING),
+            (Answer::Read, _) | (Answer::Write, Kind::Read) => false,
+            (Answer::Write, _) => stage.intersects(Stage::NET_PENDING | Stage::IN_LOG),
         };
         match self.requests.get(key) {
             Some(r) if r.volume == volume && r.sector == sector && awaited(r.kind, r.stage) => {
