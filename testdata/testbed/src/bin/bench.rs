@@ -118,12 +118,15 @@ fn fio(primary: &dyn Node, pattern: &str, block: &str, depth: u32) -> f64 {
 fn resync(source: &dyn Node, target: &dyn Node) -> f64 {
     let proc = target.proc_file();
     let line = target.sh(&format!(
-        "a=$(date +%s%N); drbdadm invalidate r0; \
-         until grep -q 'cs:Connected.*UpToDate/UpToDate' {proc}; do sleep 0.01; done; b=$(date +%s%N); echo $((b - a))"
+        "now() {{ cut -d' ' -f1 /proc/uptime; }}; a=$(now); drbdadm invalidate r0; \
+         until grep -q 'cs:Connected.*UpToDate/UpToDate' {proc}; do sleep 0.01; done; echo $a $(now)"
     ));
-    let nanoseconds: f64 = line
-        .trim()
-        .parse()
-        .unwrap_or_else(|_| panic!("not a time: {line}"));
-    source.device_size() as f64 / 1e6 / (nanoseconds / 1e9)
+    let times: Vec<f64> = line
+        .split_whitespace()
+        .filter_map(|word| word.parse().ok())
+        .collect();
+    let [begin, end] = times[..] else {
+        panic!("not two times: {line}")
+    };
+    source.device_size() as f64 / 1e6 / (end - begin)
 }
