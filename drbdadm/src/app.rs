@@ -76,6 +76,9 @@ fn start(program: &str, arguments: &[String]) -> Result<i32, End> {
         return Ok(0);
     }
     check_invocation(command, &invocation)?;
+    if command.action == Action::Convert {
+        return crate::convert::run(command, &invocation, name);
+    }
     let mut app = App::load(command, invocation, name)?;
     let status = app.run();
     // The program ends: returning the memory of ten thousand resources piecemeal is wasted time.

@@ -32,6 +32,8 @@ pub struct Invocation {
     pub peer: Option<String>,
     /// `--era`
     pub era: Option<Era>,
+    /// `--diff`
+    pub diff: bool,
     /// The command, by its present name.
     pub command: Option<&'static str>,
     /// Words for the backend.
@@ -88,6 +90,9 @@ pub(crate) const GENERAL: &[(&str, Option<char>, bool)] = &[
 
 /// Ours; the genuine programs have no such option.
 const ERA: &str = "era";
+/// Of `convert`: what to convert to, and whether only the changes are shown.
+const TO: &str = "to";
+const DIFF: &str = "diff";
 
 /// The backend commands whose options drbdadm knows by name.
 const WITH_OPTIONS: &[SetupCommand] = &[
@@ -152,6 +157,8 @@ pub fn parse(program: &str, arguments: &[String], default_era: Option<Era>) -> O
         )
     }));
     longs.insert(ERA, Argument::Required);
+    longs.insert(TO, Argument::Required);
+    longs.insert(DIFF, Argument::None);
     let mut reader = Reader {
         program,
         longs,
@@ -301,6 +308,11 @@ impl Reader<'_> {
             "drbd-proxy-ctl" => own.proxy_ctl = value,
             "peer" => own.peer = value,
             "help" => self.wants_help = true,
+            DIFF => own.diff = true,
+            TO if value.as_deref() != Some(Era::V84.name()) => {
+                return Err(self.refuse("option '--to': only 8.4 can be written"));
+            }
+            TO => {}
             "version" => return Err(Outcome::Version),
             "setup-option" => self.words.push(Word {
                 text: value.unwrap_or_default(),

@@ -30,6 +30,8 @@ pub enum Listing {
     Expert,
     /// Nowhere: a command of older series.
     Old,
+    /// Nowhere: the genuine programs have no such command.
+    Ours,
 }
 
 /// How long a call may take.
@@ -81,6 +83,7 @@ pub enum Action {
     ProxyUp,
     ProxyDown,
     HiddenCommands,
+    Convert,
     ShNop,
     ShResources,
     ShModParms,
@@ -261,6 +264,7 @@ pub static COMMANDS: &[Command] = &[
     expert("set-gi", A::Meta, S::OneVolume, L::Long),
     expert("new-current-uuid", A::OfMinor, S::OneVolume, L::Short).with(O::NewCurrentUuid),
     expert("check-resize", A::CheckResize, S::Volumes, L::Short),
+    row("convert", A::Convert, S::Global, L::Short).listed(Listing::Ours),
     row("syncer", A::Syncer, S::Volumes, L::Medium).listed(Listing::Old),
 ];
 

@@ -11,6 +11,7 @@
 //! * [`report`]: what a terminal is shown besides the genuine messages.
 //! * [`handler`]: drbdadm as the engine's helper.
 //! * [`wait`]: the wait for peers at boot.
+//! * `convert`: older files in the words of 8.4.
 //! * `load`: which configuration is read.
 //! * `old`: printing in the words of the series before 8.4.
 //! * [`app`]: one invocation from start to end.
@@ -23,6 +24,7 @@ pub mod app;
 pub mod cli;
 pub mod command;
 pub mod complete;
+mod convert;
 pub mod environment;
 pub mod handler;
 mod load;

@@ -71,8 +71,10 @@ fn by_grammar(text: &str) -> (TokenKind, usize) {
     // The rule ends with any character, so it matches every text that is not empty.
     let pairs = Lexical::parse(Rule::token, text).ok();
     let pair = pairs.and_then(|mut pairs| pairs.next());
-    pair.and_then(|pair| classify(&pair))
-        .unwrap_or((TokenKind::Unknown, text.chars().next().map_or(0, char::len_utf8)))
+    pair.and_then(|pair| classify(&pair)).unwrap_or((
+        TokenKind::Unknown,
+        text.chars().next().map_or(0, char::len_utf8),
+    ))
 }
 
 /// The kind and length in bytes of what the grammar matched; `None` at the end of the input.
@@ -238,7 +240,9 @@ mod tests {
         'again: loop {
             let file = Lexical::parse(Rule::file, &source[from..]).unwrap().next();
             for pair in file.unwrap().into_inner() {
-                let Some((kind, length)) = classify(&pair) else { break };
+                let Some((kind, length)) = classify(&pair) else {
+                    break;
+                };
                 let start = from + pair.as_span().start();
                 found.push((kind, &source[start..start + length]));
                 if start + length < from + pair.as_span().end() {

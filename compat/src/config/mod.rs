@@ -18,12 +18,12 @@ mod diagnostic;
 mod dialect07;
 mod files;
 mod glob;
-mod lexer;
+pub(crate) mod lexer;
 mod names;
 mod node;
 mod parser;
 mod session;
-mod token;
+pub(crate) mod token;
 
 use std::{collections::HashMap, io, path::Path, sync::Arc};
 

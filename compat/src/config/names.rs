@@ -90,7 +90,10 @@ mod tests {
         std::fs::write(directory.path().join("a.res"), res).unwrap();
         let names = resource_names(&main);
         assert_eq!(names.len(), 2);
-        assert_eq!((names[0].name.as_str(), names[1].name.as_str()), ("a b", "last"));
+        assert_eq!(
+            (names[0].name.as_str(), names[1].name.as_str()),
+            ("a b", "last")
+        );
         assert_eq!(names[0].volumes, ["1", "2"]);
     }
 }

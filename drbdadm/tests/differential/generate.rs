@@ -18,6 +18,10 @@ struct Generator<'r> {
 
 pub fn configuration(random: &mut Random) -> String {
     let style = *random.choose(&[Era::V83, Era::V84, Era::V84]);
+    in_style(random, style)
+}
+
+pub fn in_style(random: &mut Random, style: Era) -> String {
     let mut generator = Generator {
         random,
         text: String::new(),

@@ -65,6 +65,34 @@ impl Bench {
         ))
     }
 
+    /// The differences between a configuration and its conversion, as the genuine program dumps
+    /// them.
+    pub fn compare_converted(&self, text: &str) -> Result<(), String> {
+        let file = self.directory.path().join("t.conf");
+        let dump = |text: &str| {
+            fs::write(&file, text).expect("the configuration can be written");
+            let answer = self.run(&self.genuine, "dump")?;
+            let lines = answer.stdout.lines();
+            let shown: Vec<_> = lines.filter(|l| !l.starts_with("# defined at")).collect();
+            Some(shown.join("\n"))
+        };
+        let Some(before) = dump(text) else {
+            return Ok(());
+        };
+        let ours = Path::new(env!("CARGO_BIN_EXE_drbdadm"));
+        let converted = self.run(ours, "convert").expect("an answer");
+        let after = dump(&converted.stdout).unwrap_or_default();
+        if before == after {
+            return Ok(());
+        }
+        let diff = similar::TextDiff::from_lines(&before, &after);
+        Err(format!(
+            "{}--- converted\n{}--- configuration\n{text}",
+            diff.unified_diff(),
+            converted.stdout
+        ))
+    }
+
     fn run(&self, program: &Path, command: &str) -> Option<Answer> {
         let output = Command::new(program)
             .args(["-c", "t.conf"])
