@@ -16,7 +16,7 @@ use crate::input::{Admin, DiskImage, Force, Payload, Ticket};
 use crate::machine::{MetaPurpose, Resource};
 use crate::size::{self, SizeInputs};
 use crate::state_rules::Fencing;
-use crate::volume::{Disk, Mark};
+use crate::volume::{Disk, DiskNr, Mark};
 
 /// What becomes of the device's size with this disk.
 struct NewSize {
@@ -169,7 +169,10 @@ impl<B: Payload> Resource<B> {
         if new.initialise {
             bitmap.resize(new.size);
         }
+        let nr = DiskNr(self.volumes[v].last_disk.0 + 1);
+        self.volumes[v].last_disk = nr;
         self.volumes[v].disk = Some(Disk {
+            nr,
             conf,
             name: image.name,
             capacity: image.capacity,

@@ -21,7 +21,7 @@ use crate::request::Request;
 use crate::rng::Rng;
 use crate::slab::{Key, Slab};
 use crate::time::Instant;
-use crate::volume::Volume;
+use crate::volume::{DiskNr, Volume};
 
 /// A resource: one connection, its volumes, and everything in progress.
 pub struct Resource<B> {
@@ -34,7 +34,7 @@ pub struct Resource<B> {
     pub(crate) requests: Slab<Request<B>>,
     pub(crate) peer_requests: Slab<PeerRequest<B>>,
     pub(crate) disk_ops: Slab<(VolumeNr, DiskPurpose)>,
-    pub(crate) meta_ops: Slab<(VolumeNr, MetaPurpose)>,
+    pub(crate) meta_ops: Slab<MetaOperation>,
     pub(crate) helpers: Slab<HelperPurpose>,
     pub(crate) outbox: Outbox<B>,
     /// Actions that follow state changes, in the order of the changes.
@@ -84,6 +84,13 @@ pub(crate) enum MetaPurpose {
     Background,
     /// Disk Failed: the last write before Diskless.
     Detach,
+}
+
+/// A meta-data operation under way.
+pub(crate) struct MetaOperation {
+    volume: VolumeNr,
+    disk: DiskNr,
+    purpose: MetaPurpose,
 }
 
 /// What a helper's exit status decides.
@@ -250,10 +257,16 @@ impl<B: Payload> Resource<B> {
 
     pub(crate) fn meta_io(&mut self, v: usize, purpose: MetaPurpose, io: MetaIo) {
         let volume = self.volumes[v].nr;
-        let op = MetaOp(self.meta_ops.insert((volume, purpose)).0);
-        if let Some(disk) = self.volumes[v].disk.as_mut() {
-            disk.references += 1;
-        }
+        let Some(disk) = self.volumes[v].disk.as_mut() else {
+            return;
+        };
+        disk.references += 1;
+        let operation = MetaOperation {
+            volume,
+            disk: disk.nr,
+            purpose,
+        };
+        let op = MetaOp(self.meta_ops.insert(operation).0);
         self.outbox.push(Effect::Meta { volume, op, io });
         if purpose == MetaPurpose::Gate {
             self.outbox.close_gate(op);
@@ -265,9 +278,11 @@ impl<B: Payload> Resource<B> {
             return;
         };
         let Some(v) = self.index(nr) else { return };
-        self.volumes[v].counters.local -= 1;
-        if let Some(disk) = self.volumes[v].disk.as_mut() {
-            disk.references -= 1;
+        let volume = &mut self.volumes[v];
+        volume.counters.local = volume.counters.local.saturating_sub(1);
+        if let Some(disk) = volume.disk.as_mut() {
+            // A disk outlives its data operations: Failed lasts until the last one is back.
+            disk.references = disk.references.saturating_sub(1);
         }
         match purpose {
             DiskPurpose::ApplicationRead(key) => self.read_done(v, key, result),
@@ -281,13 +296,17 @@ impl<B: Payload> Resource<B> {
     }
 
     fn meta_done(&mut self, op: MetaOp, result: Result<(), DiskError>) {
-        let Some((nr, purpose)) = self.meta_ops.remove(Key(op.0)) else {
+        let Some(operation) = self.meta_ops.remove(Key(op.0)) else {
             return;
         };
-        let Some(v) = self.index(nr) else { return };
-        if let Some(disk) = self.volumes[v].disk.as_mut() {
-            disk.references -= 1;
-        }
+        let purpose = operation.purpose;
+        let v = self.index(operation.volume);
+        let disk = v.and_then(|v| self.volumes[v].disk.as_mut());
+        let (Some(v), Some(disk)) = (v, disk.filter(|disk| disk.nr == operation.disk)) else {
+            // The disk is gone meanwhile (an attach that was refused); others wait for the gate.
+            return self.outbox.open_gate(op);
+        };
+        disk.references = disk.references.saturating_sub(1);
         if result.is_err() {
             self.meta_io_error(v, purpose);
         }

@@ -48,8 +48,13 @@ bitflags::bitflags! {
     }
 }
 
+/// Counts the disks that a volume had: operations on one say nothing of the next.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct DiskNr(pub(crate) u64);
+
 /// The backing device of a volume.
 pub(crate) struct Disk {
+    pub(crate) nr: DiskNr,
     pub(crate) conf: DiskConf,
     pub(crate) name: String,
     /// Usable capacity beside the meta-data.
@@ -83,6 +88,7 @@ pub(crate) struct Volume<B> {
     pub(crate) state: State,
     pub(crate) marks: Mark,
     pub(crate) disk: Option<Disk>,
+    pub(crate) last_disk: DiskNr,
     pub(crate) size: SectorCount,
     /// The generation of the data this node last had access to, local or remote.
     pub(crate) exposed_uuid: Uuid,
@@ -119,6 +125,7 @@ impl<B> Volume<B> {
             state: State::INITIAL,
             marks: Mark::empty(),
             disk: None,
+            last_disk: DiskNr::default(),
             size: SectorCount(0),
             exposed_uuid: Uuid::EMPTY,
             peer_uuids: None,
