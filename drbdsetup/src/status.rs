@@ -426,9 +426,9 @@ impl View {
     }
 
     fn pieces(&mut self, indent: usize, continuation: usize, pieces: &[String]) {
-        let (first, rest) = match pieces {
-            [] => ("", pieces),
-            [first, rest @ ..] => (first.as_str(), rest),
+        // During the handshake there may be nothing to tell: the line stays empty.
+        let Some((first, rest)) = pieces.split_first() else {
+            return;
         };
         self.lines.begin(indent, continuation, first);
         for piece in rest {
@@ -449,7 +449,7 @@ impl View {
 
 const fn replication_mood(state: ConnState) -> (Mood, Whose) {
     match state {
-        ConnState::SyncSource | ConnState::PausedSyncS => (Mood::Bad, Whose::Peer),
+        ConnState::SyncSource => (Mood::Bad, Whose::Peer),
         ConnState::SyncTarget | ConnState::PausedSyncT => (Mood::Bad, Whose::Own),
         _ => (Mood::Plain, Whose::Own),
     }
