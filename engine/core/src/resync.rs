@@ -639,6 +639,11 @@ impl<B: Payload> Resource<B> {
             let extent = ResyncExtent::of(sector.bit());
             let volume = &mut self.volumes[v];
             if volume.writing.overlaps(sector, length) {
+                // The write may itself be waiting for this read to let go of the extent.
+                if !volume.cold.is_empty() {
+                    volume.resync.locks.step_aside(extent);
+                    self.pump_activity_log(v);
+                }
                 return;
             }
             let Some(disk) = &volume.disk else { return };
