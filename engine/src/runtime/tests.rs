@@ -230,6 +230,15 @@ impl Node {
         self.port.send(command).unwrap();
     }
 
+    fn status(&self) -> ResourceStatus {
+        let (sender, receiver) = channel();
+        let answer = Box::new(move |status| {
+            let _ = sender.send(status);
+        });
+        self.port.send(Command::Status(answer)).unwrap();
+        receiver.recv_timeout(LIMIT).unwrap()
+    }
+
     /// Waits until the volume is as described.
     fn until(&self, what: &str, is: impl Fn(&ResourceStatus) -> bool) {
         let mut last = None;
@@ -259,7 +268,8 @@ impl Node {
             self.port.send(Command::Io { volume, request }).unwrap();
         }
         (0..count)
-            .map(|_| self.completions.recv_timeout(LIMIT).unwrap())
+            .map(|_| self.completions.recv_timeout(LIMIT))
+            .map(|ended| ended.unwrap_or_else(|_| panic!("stuck: {:#?}", self.status())))
             .map(|(id, result)| (id.0, result))
             .collect()
     }
