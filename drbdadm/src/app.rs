@@ -7,13 +7,14 @@ use compat::{
     era::dump,
     model::{Config, Resource},
 };
+use drbd_options::Era;
 
 use crate::{
     cli::{self, Invocation, Outcome},
     command::{self, Action, Command, Lookup, Scope},
-    environment, load,
+    environment, inform, load,
     old::{self, Old},
-    plan::{Job, Staged, adjust, argv::Scene, commands},
+    plan::{Staged, adjust, argv::Scene, commands},
     report,
     run::{Escaping, Limits, Overrides, Registry, Runner, Settings, complain, print, print_line},
     select::{self, Target},
@@ -217,18 +218,19 @@ impl App {
         Ok(status.max(late))
     }
 
-    fn context<'c>(invocation: &'c Invocation, node: &'c Node) -> Context<'c> {
+    fn context<'c>(invocation: &'c Invocation, node: &'c Node, old: Option<&Old>) -> Context<'c> {
         Context {
             node,
             peer: invocation.peer.as_deref(),
             dry_run: invocation.dry_run,
+            era: old.map_or(Era::V84, Old::era),
             interactive: environment::is_interactive(),
         }
     }
 
     /// Checks every resource, and puts numbers for the names in its options.
     fn validate_all(&mut self) -> Result<(), End> {
-        let context = Self::context(&self.invocation, &self.node);
+        let context = Self::context(&self.invocation, &self.node, self.old.as_ref());
         for at in 0..self.config.resources.len() {
             let findings = validate::resource(&mut self.config, at, context);
             self.invalid |= findings.invalid;
@@ -244,7 +246,9 @@ impl App {
                 complain(&error.to_string());
                 End(i32::from(error.exit_status()))
             })?;
-            findings.messages.iter().for_each(|text| complain(text));
+            if self.old.is_none() {
+                findings.messages.iter().for_each(|text| complain(text));
+            }
             if findings.invalid {
                 return Err(End(10));
             }
@@ -279,7 +283,9 @@ impl App {
             let verified = self.verify_ip(at, self.invocation.stacked);
             ok && verified
         });
-        if !addresses_ok {
+        // 0.7 and 8.0 only warned where nothing is done.
+        let warns = dump && self.old.as_ref().is_some_and(|old| old.era() <= Era::V80);
+        if !addresses_ok && !warns {
             return Err(End(10));
         }
         if dump {
@@ -404,7 +410,7 @@ impl App {
         let at = target.resource;
         if self.needs_peer() {
             let mut findings = validate::Findings::default();
-            let context = Self::context(&self.invocation, &self.node);
+            let context = Self::context(&self.invocation, &self.node, self.old.as_ref());
             let resource = &mut self.config.resources[at];
             if resource.peer.is_none() {
                 validate::find_peer(resource, context, PeerNeed::Required, &mut findings);
@@ -473,7 +479,7 @@ impl App {
                 print_line(&resource.name);
                 Ok(0)
             }
-            Action::Lookup(Lookup::LowerResource) => Ok(lower_resource(
+            Action::Lookup(Lookup::LowerResource) => Ok(inform::lower_resource(
                 resource,
                 &self.node,
                 self.invocation.stacked,
@@ -524,9 +530,12 @@ impl App {
 
     fn on_nothing(&mut self) -> i32 {
         match self.command.action {
-            Action::ShResources => self.sh_resources(),
-            Action::ShModParms => print_line(&format!("minor_count={}", self.minor_count())),
-            Action::ShStatus => return self.sh_status(),
+            Action::ShResources => inform::resources(&self.config, self.invocation.stacked),
+            Action::ShModParms => inform::module_parameters(&self.config),
+            Action::ShStatus => {
+                let dry_run = self.invocation.dry_run > 0;
+                return inform::status(&self.config, &mut self.runner, dry_run);
+            }
             Action::WaitConInt => {
                 let validated = self.validate_all();
                 if let Err(End(status)) = validated {
@@ -543,76 +552,9 @@ impl App {
         }
         0
     }
-
-    fn resources_here(&self) -> impl Iterator<Item = &Resource> {
-        self.config.resources.iter().filter(|r| !r.is_ignored())
-    }
-
-    fn sh_resources(&self) {
-        let stacked = self.invocation.stacked;
-        let names: Vec<_> = self
-            .resources_here()
-            .filter(|r| r.is_stacked() == stacked)
-            .map(|r| compat::era::text::quote(&r.name))
-            .collect();
-        if !names.is_empty() {
-            print_line(&names.join(" "));
-        }
-    }
-
-    fn minor_count(&self) -> usize {
-        if let Some(count) = self.config.global.minor_count {
-            return usize::try_from(count).unwrap_or(255);
-        }
-        let hosts = self.resources_here().filter_map(Resource::my_host);
-        let minors: usize = hosts.map(|h| h.volumes.len()).sum();
-        (minors + 3).clamp(32, 255)
-    }
-
-    fn sh_status(&mut self) -> i32 {
-        let dry_run = self.invocation.dry_run > 0;
-        if !dry_run {
-            print(&format!(
-                "_drbd_version={}\n_drbd_api=1\n_config_file={}\n\n\n",
-                usage::VERSION,
-                compat::era::text::shell(&self.config.file)
-            ));
-        }
-        let config = &self.config;
-        for resource in config.resources.iter().filter(|r| !r.is_ignored()) {
-            for (text, call) in crate::plan::status::sh_status(config, resource) {
-                print(&text);
-                let status = self.runner.job(&resource.name, &Job::Sequence(vec![call]));
-                if status != 0 {
-                    return status;
-                }
-            }
-        }
-        0
-    }
 }
 
 fn becomes_primary(resource: &Resource, node: &str) -> bool {
     let names = &resource.sections.become_primary_on;
     names.iter().any(|name| name == node || name == "both")
-}
-
-fn lower_resource(resource: &Resource, node: &Node, stacked: bool) -> i32 {
-    if !stacked {
-        complain("sh-lower-resource only available in stacked mode");
-        return 1;
-    }
-    match resource.my_host().and_then(|host| host.lower()) {
-        Some(lower) => {
-            print_line(lower);
-            0
-        }
-        None => {
-            complain(&format!(
-                "'{}' is not stacked on this host ({})",
-                resource.name, node.name
-            ));
-            1
-        }
-    }
 }

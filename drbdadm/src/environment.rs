@@ -62,11 +62,11 @@ pub fn era() -> Option<Era> {
         return era.parse().ok();
     }
     let defaults = fs::read_to_string("/etc/default/drbd").ok()?;
-    let values = defaults.lines().filter_map(|line| {
+    let mut values = defaults.lines().rev().filter_map(|line| {
         let value = line.trim().strip_prefix("DRBD_ERA=")?;
         Some(value.trim_matches(['"', '\'']).to_owned())
     });
-    values.last()?.parse().ok()
+    values.next()?.parse().ok()
 }
 
 /// Where the engine keeps its socket, and drbdadm the registry of last used files.

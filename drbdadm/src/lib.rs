@@ -11,6 +11,7 @@
 //! * [`report`]: what a terminal is shown besides the genuine messages.
 //! * [`handler`]: drbdadm as the engine's helper.
 //! * [`wait`]: the wait for peers at boot.
+//! * `inform`: answers from the configuration alone.
 //! * `convert`: older files in the words of 8.4.
 //! * `load`: which configuration is read.
 //! * `old`: printing in the words of the series before 8.4.
@@ -27,6 +28,7 @@ pub mod complete;
 mod convert;
 pub mod environment;
 pub mod handler;
+mod inform;
 mod load;
 mod old;
 pub mod plan;

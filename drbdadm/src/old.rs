@@ -28,7 +28,8 @@ pub(crate) struct Old {
 /// The era in which something is printed: what was asked for, or what the files speak. Nothing
 /// that really runs depends on it.
 pub(crate) fn era(command: &Command, invocation: &Invocation, config: &Config) -> Era {
-    let prints = command.is_dump() || invocation.dry_run > 0;
+    let answers = matches!(command.action, Action::Lookup(_));
+    let prints = command.is_dump() || answers || invocation.dry_run > 0;
     if !prints {
         return Era::V84;
     }
@@ -51,8 +52,14 @@ impl Old {
                 .map(|c| OldSections::of(&c.sections, era)),
             resources: resources
                 .map(|r| OldSections::of(&r.sections, era))
+                .map(|sections| without_unknown(config, sections))
                 .collect(),
         })
+    }
+
+    /// The era.
+    pub(crate) fn era(&self) -> Era {
+        self.era
     }
 
     pub(crate) fn inherit(&mut self) {
@@ -122,6 +129,15 @@ impl Old {
         }
         Some(Vec::new())
     }
+}
+
+/// A resource that nobody knows cannot be waited for; validation says so.
+fn without_unknown(config: &Config, mut sections: OldSections) -> OldSections {
+    let known = |name: &Option<String>| name.as_deref().and_then(|n| config.position(n)).is_some();
+    sections
+        .syncer
+        .retain(|option| option.name != "after" || known(&option.value));
+    sections
 }
 
 /// What runs of a resource; nothing if it does not, or if nobody can tell.

@@ -6,7 +6,7 @@ use compat::{
     config::{LocalAddresses, Node},
     model::{Address, Config, Host, HostKind, Resource, Setting, Settings},
 };
-use drbd_options::{NumberError, Scale};
+use drbd_options::{Era, NumberError, Scale};
 
 /// What was found.
 #[derive(Clone, Debug, Default)]
@@ -33,6 +33,8 @@ pub struct Context<'a> {
     pub peer: Option<&'a str>,
     /// How often `-d` was given.
     pub dry_run: u32,
+    /// Whose words messages use.
+    pub era: Era,
     /// Whether a person sits at the terminal: typing errors are then fatal.
     pub interactive: bool,
 }
@@ -92,13 +94,22 @@ fn check_resync_after(
     context: Context<'_>,
     findings: &mut Findings,
 ) {
+    let old = context.era < Era::V84;
     let unknown = |value: &str| {
-        let name = value.split('/').next().unwrap_or_default();
+        // Before 8.4 the value was a name and nothing else, and known if any resource had it.
+        let name = match old {
+            true => value,
+            false => value.split('/').next().unwrap_or_default(),
+        };
         let found = config.position(name);
-        let known = found.is_some_and(|r| !config.resources[r].is_ignored());
+        let known = match old {
+            true => found.is_some(),
+            false => found.is_some_and(|r| !config.resources[r].is_ignored()),
+        };
+        let option = if old { "after" } else { "resync-after" };
         (!known).then(|| {
             let place = if found.is_some() { " on this host" } else { "" };
-            format!("resource '{name}' mentioned in 'resync-after' option is not known{place}.")
+            format!("resource '{name}' mentioned in '{option}' option is not known{place}.")
         })
     };
     let disk = &config.resources[at].sections.disk;
@@ -110,9 +121,15 @@ fn check_resync_after(
         .collect();
     let resource = &mut config.resources[at];
     for (i, text) in bad.iter().rev() {
-        findings
-            .messages
-            .push(format!("{}:\n\t{text}", prefix(resource)));
+        let place = &resource.place;
+        let prefix = match old {
+            true => format!(
+                "{}:{}: in resource {}",
+                place.shown, place.line, resource.name
+            ),
+            false => prefix(resource),
+        };
+        findings.messages.push(format!("{prefix}:\n\t{text}"));
         if context.interactive {
             findings.invalid = true;
         } else {

@@ -7,7 +7,7 @@ use super::{
     tree::{Block, Item},
 };
 
-pub(super) fn file(items: &mut Vec<Item>, notes: &mut Vec<Note>) {
+pub(super) fn file(items: &mut [Item], notes: &mut Vec<Note>) {
     for item in items.iter_mut() {
         let keyword = item.words.first().map(String::as_str).unwrap_or_default();
         match (keyword, &mut item.block) {

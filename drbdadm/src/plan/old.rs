@@ -86,7 +86,7 @@ impl OldScene<'_> {
         } else {
             self.scene.backend
         };
-        words.to_vec().into_iter()
+        words.iter().cloned()
     }
 
     fn defaults(&self) -> impl Iterator<Item = String> + use<> {

@@ -34,7 +34,66 @@ pub fn in_style(random: &mut Random, style: Era) -> String {
     generator.text
 }
 
+/// Configurations that only say what 8.3 can say: a protocol in each resource, two hosts.
+pub fn plain_83(random: &mut Random) -> String {
+    let mut generator = Generator {
+        random,
+        text: String::new(),
+        style: Era::V83,
+        port: 7000,
+        minor: 0,
+        names: Vec::new(),
+    };
+    generator.file_83();
+    generator.text
+}
+
 impl Generator<'_> {
+    fn file_83(&mut self) {
+        if self.random.percent(50) {
+            self.line("common {");
+            for section in [
+                Section::Net,
+                Section::Disk,
+                Section::Syncer,
+                Section::Startup,
+            ] {
+                if self.random.percent(50) {
+                    self.section(section);
+                }
+            }
+            self.line("}");
+        }
+        for at in 0..=self.random.below(3) {
+            self.line(&format!("resource r{at} {{"));
+            let letter = *self.random.choose(&["A", "B", "C"]);
+            self.line(&format!("protocol {letter};"));
+            for section in [
+                Section::Net,
+                Section::Disk,
+                Section::Syncer,
+                Section::Handlers,
+            ] {
+                if self.random.percent(40) {
+                    self.section(section);
+                }
+            }
+            self.names.push(format!("r{at}"));
+            for (name, address) in [("alpha", "127.0.0.1"), ("beta", "10.9.9.1")] {
+                let device = self.device();
+                let (port, minor) = (self.port, self.minor);
+                self.port += 1;
+                self.line(&format!(
+                    "on {name} {{ {device} disk /dev/d{minor}; address {address}:{port};"
+                ));
+                let meta = self.meta(minor);
+                self.line(&meta);
+                self.line("}");
+            }
+            self.line("}");
+        }
+    }
+
     fn put(&mut self, words: &str) {
         self.text.push_str(words);
         let gap = match self.random.below(12) {
@@ -155,6 +214,7 @@ impl Generator<'_> {
                 _ => format!("{name};"),
             },
             (Kind::Number(limits), _) => {
+                let limits = row.limits(style).unwrap_or(limits);
                 let span = limits.max - limits.min + 1;
                 let offset = i64::try_from(self.random.next() >> 2).unwrap_or(0) % span;
                 format!(

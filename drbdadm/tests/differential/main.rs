@@ -81,6 +81,54 @@ fn number(variable: &str, default: u64) -> u64 {
     text.map_or(default, |text| text.parse().expect(variable))
 }
 
+/// Commands that are compared in the words of 8.3.
+const OLD_COMMANDS: &[&str] = &[
+    "-v dump",
+    "-d up all",
+    "-d adjust all",
+    "-d attach all",
+    "-d syncer all",
+    "-d connect all",
+    "-d disconnect all",
+    "-d down all",
+    "-d resize all",
+    "-d check-resize all",
+    "-d invalidate all",
+    "-d outdate all",
+    "-d create-md all",
+    "-d dump-md all",
+    "-d wait-connect all",
+    "-d primary all",
+    "-d -- --overwrite-data-of-peer primary all",
+    "-d -- -r 5M syncer all",
+    "-d verify all",
+    "-d role all",
+    "sh-dev all",
+    "sh-minor all",
+    "sh-ll-dev all",
+    "sh-md-dev all",
+    "sh-md-idx all",
+    "sh-ip all",
+    "sh-resources",
+];
+
+#[test]
+fn configurations_of_83_give_the_output_of_the_genuine_program_of_83() {
+    let bench = Bench::of_83();
+    let mut failures = Vec::new();
+    let first = seed();
+    for seed in first..first + cases() {
+        let mut random = Random::new(seed);
+        let text = generate::plain_83(&mut random);
+        for command in ["dump", *random.choose(OLD_COMMANDS)] {
+            if let Err(difference) = bench.compare(&text, command) {
+                failures.push(format!("old seed {seed}, {command}:\n{difference}"));
+            }
+        }
+    }
+    report(&failures);
+}
+
 fn compare(kind: &str, text_of: impl Fn(&mut Random) -> String) {
     let bench = Bench::new();
     let mut failures = Vec::new();
@@ -95,6 +143,10 @@ fn compare(kind: &str, text_of: impl Fn(&mut Random) -> String) {
             }
         }
     }
+    report(&failures);
+}
+
+fn report(failures: &[String]) {
     assert!(
         failures.is_empty(),
         "{} differences, the first ones:\n{}",

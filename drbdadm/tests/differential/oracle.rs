@@ -10,6 +10,7 @@ use std::{
 pub struct Bench {
     directory: tempfile::TempDir,
     genuine: PathBuf,
+    era: &'static str,
 }
 
 #[derive(PartialEq, Eq)]
@@ -20,10 +21,20 @@ struct Answer {
 }
 
 impl Bench {
+    /// The program of 8.4.
     pub fn new() -> Self {
+        Self::of("drbdadm-84", "8.4")
+    }
+
+    /// The program of 8.3.
+    pub fn of_83() -> Self {
+        Self::of("drbdadm-83", "8.3")
+    }
+
+    fn of(program: &str, era: &'static str) -> Self {
         let oracle = std::env::var_os("DRBD_ORACLE")
             .map_or_else(|| PathBuf::from("/var/tmp/drbd-oracle"), PathBuf::from);
-        let genuine = oracle.join("utils/lib/drbd/drbdadm-84");
+        let genuine = oracle.join("utils/lib/drbd").join(program);
         assert!(
             genuine.is_file(),
             "{} is missing: prepare the oracle (../shared/oracle/get) or set DRBD_ORACLE",
@@ -32,6 +43,7 @@ impl Bench {
         Self {
             directory: tempfile::tempdir().expect("a temporary directory"),
             genuine,
+            era,
         }
     }
 
@@ -101,6 +113,7 @@ impl Bench {
             .env("__DRBD_NODE__", "alpha")
             .env("DRBD_DRIVER_VERSION_OVERRIDE", "8.4.11")
             .env("DRBD_DONT_WARN_ON_VERSION_MISMATCH", "1")
+            .env("DRBD_ERA", self.era)
             .env("DRBD_RUN_DIR", self.directory.path())
             .stdin(Stdio::null())
             .output()
@@ -114,6 +127,8 @@ impl Bench {
                 .replace(&directory, "")
                 .replace("drbdsetup-84", "drbdsetup")
                 .replace("drbdadm-84", "drbdadm")
+                .replace("drbdsetup-83", "drbdsetup")
+                .replace("drbdadm-83", "drbdadm")
         };
         Some(Answer {
             status: output.status.code()?,
