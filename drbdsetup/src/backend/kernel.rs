@@ -47,8 +47,18 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// Opens a socket and looks the family up.
+    /// Opens a socket and looks the family up; loads the module if there is no family yet.
     pub fn connect() -> Result<Self, ConnectError> {
+        match Self::connect_to_loaded() {
+            Err(ConnectError::NoFamily) => {
+                load_module();
+                Self::connect_to_loaded()
+            }
+            result => result,
+        }
+    }
+
+    fn connect_to_loaded() -> Result<Self, ConnectError> {
         let mut socket = Socket::new(NETLINK_GENERIC)?;
         let port = socket.bind_auto()?.port_number();
         let mut kernel = Self {
@@ -89,6 +99,15 @@ impl Kernel {
         let attributes = body.get(nlctrl::HEADER..).ok_or(ConnectError::NoFamily)?;
         Ok(parse_family(attributes))
     }
+}
+
+/// Asks for the real module: `modprobe drbd` alone may be redirected to the engine. A failure
+/// shows when the family is looked up again.
+fn load_module() {
+    let _ = std::process::Command::new("/sbin/modprobe")
+        .args(["--ignore-install", "drbd"])
+        .stdin(std::process::Stdio::null())
+        .status();
 }
 
 fn parse_family(attributes: &[u8]) -> Family {
