@@ -6,7 +6,10 @@ use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 
 use drbd_control::{Endpoint, Family};
+use rustix::process::Pid;
 use tokio::process::Command;
+
+use crate::device::guard;
 
 /// What tells several nodes on one machine apart (design section 2): the helper must find the
 /// engine that called it.
@@ -57,7 +60,15 @@ impl Call {
             .envs(self.environment())
             .current_dir("/")
             .stdin(Stdio::null());
-        let status = command.status().await;
+        let Ok(mut child) = command.spawn() else {
+            return Ended { raw: 0 };
+        };
+        let pid = child.id().and_then(|id| i32::try_from(id).ok());
+        if let Some(pid) = pid.and_then(Pid::from_raw) {
+            // It may have ended already; and only root could have been protected.
+            let _ = guard::expose_child(pid);
+        }
+        let status = child.wait().await;
         Ended {
             raw: status.map_or(0, ExitStatus::into_raw),
         }

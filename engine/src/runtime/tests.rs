@@ -70,7 +70,9 @@ impl Surroundings for Told {
 }
 
 /// Hands completions to the test.
-struct Completions(Mutex<Sender<(RequestId, Result<Option<Buffer>, Errno>)>>);
+struct Completions(Mutex<Sender<Completion>>);
+
+type Completion = (RequestId, Result<Option<Buffer>, Errno>);
 
 impl Frontend for Completions {
     fn complete(&self, id: RequestId, result: Result<Option<Buffer>, Errno>) {
@@ -104,7 +106,7 @@ struct Node {
     port: Port,
     statuses: Receiver<ResourceStatus>,
     links: Receiver<LinkId>,
-    completions: Receiver<(RequestId, Result<Option<Buffer>, Errno>)>,
+    completions: Receiver<Completion>,
     disk: tempfile::NamedTempFile,
     thread: Option<std::thread::JoinHandle<io::Result<()>>>,
 }
