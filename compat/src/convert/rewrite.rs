@@ -105,6 +105,13 @@ fn options(
         item.above.splice(..0, std::mem::take(&mut above));
         add(new, target, item);
     }
+    let home = match section {
+        Section::Syncer => Section::Disk,
+        other => other,
+    };
+    if !inner.tail.is_empty() {
+        place(new, home, Vec::new()).tail.extend(inner.tail);
+    }
 }
 
 /// Gives an option its modern form; the section where it belongs, or nothing if it is gone.

@@ -1,7 +1,7 @@
 //! The words of each call (spec 20 sections 6 and 7).
 
 use compat::model::{Address, Host, MetaDisk, Resource, Setting, Settings, Volume};
-use drbd_options::{SetupCommand, of_command};
+use drbd_options::{Era, SetupCommand, of_command};
 
 use super::call::{Call, Program, Stderr};
 use crate::command::Limit;
@@ -27,8 +27,11 @@ fn option(setting: &Setting) -> String {
     }
 }
 
+/// What drbdsetup takes. `use-bmbv` is shown in dumps, but no drbdsetup of 8.4 accepts it: with
+/// the genuine programs such a resource cannot be attached.
 fn options(settings: &Settings) -> impl Iterator<Item = String> + '_ {
-    settings.iter().map(option)
+    let known = settings.iter().filter(|s| s.row.until == Era::V84);
+    known.map(option)
 }
 
 fn words<const N: usize>(words: [&str; N]) -> Vec<String> {

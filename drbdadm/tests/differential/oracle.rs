@@ -122,9 +122,12 @@ impl Bench {
             return None;
         }
         let directory = program.parent()?.display().to_string() + "/";
+        // The only differences that are tolerated, see testdata/known-differences.md.
         let plain = |bytes: &[u8]| {
             String::from_utf8_lossy(bytes)
                 .replace(&directory, "")
+                .replace(" --use-bmbv=yes", "")
+                .replace(" --use-bmbv=no", "")
                 .replace("drbdsetup-84", "drbdsetup")
                 .replace("drbdadm-84", "drbdadm")
                 .replace("drbdsetup-83", "drbdsetup")
