@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use drbd_types::{ByteCount, MdFlags};
 
-use super::console::{Console, Failure, ppsize};
+use super::console::{Console, FAILED_IO, Failure, ppsize};
 use super::resize;
 use super::session::{Found, Session};
 use super::store::Store;
@@ -191,21 +191,8 @@ pub fn mark(
             )),
         }
     }
-    let behind = |range: &&std::ops::Range<u64>| {
-        start
-            .checked_add(range.end)
-            .is_none_or(|end| end > store.size().0)
-    };
-    if let Some(outside) = ranges.iter().find(behind) {
-        // A bitmap that claims to run beyond the device: fail before anything is written.
-        let from = outside.start / 4096 * 4096;
-        let mut page = PageBuffer::new(4096);
-        store.read(
-            &mut session.con,
-            "apply_al",
-            start.wrapping_add(from),
-            &mut page,
-        )?;
+    if let Some(first) = ranges.first() {
+        check_bitmap_end(store, start, first.start / 4096 * 4096, length.0)?;
     }
     let mut rest = ranges.as_slice();
     while let Some(first) = rest.first() {
@@ -238,5 +225,27 @@ pub fn mark(
     session.con.warn(format_args!(
         "Marked additional {text} as out-of-sync based on AL."
     ));
+    Ok(())
+}
+
+/// A bitmap that claims to run beyond its device is refused before anything is written, in the
+/// words of the genuine tool, which reads windows of 32 MiB from the first extent on.
+fn check_bitmap_end(store: &Store, start: u64, first: u64, length: u64) -> Result<(), Failure> {
+    const WINDOW: u64 = 32 << 20;
+    let readable = store.size().0.saturating_sub(start);
+    let mut from = first;
+    while from < length {
+        let wanted = WINDOW.min(length - from);
+        let there = readable.saturating_sub(from).min(wanted);
+        if there < wanted {
+            return Err(Failure::new(
+                FAILED_IO,
+                format_args!(
+                    "confused in apply_al: expected to read {wanted} bytes, actually read {there}"
+                ),
+            ));
+        }
+        from += wanted;
+    }
     Ok(())
 }

@@ -136,15 +136,16 @@ impl Session<'_> {
             .filter(|at| at.checked_add(4096).is_some_and(|end| end <= size.0))
             .ok_or_else(|| too_small(&self.call.path, expected, size))?;
         let block = self.read_block(&store, &self.disk_to_cpu(), at)?;
-        if self.call.format >= Format::V08 && (4..=10).contains(&self.con.verbosity()) {
-            super::store::hexdump(&mut self.con, at, &block);
-        }
         let mut opened = Opened {
             store,
             at,
             found: Found::Nothing,
         };
-        if let Some(record) = self.judge(self.call.format, &block, size) {
+        let record = self.judge(self.call.format, &block, size);
+        if self.call.format >= Format::V08 && (4..=10).contains(&self.con.verbosity()) {
+            super::store::hexdump(&mut self.con, at, &block);
+        }
+        if let Some(record) = record {
             let record = self.clip(record, at);
             permit(&mut opened.store, &record, at);
             opened.found = Found::InPlace(record);

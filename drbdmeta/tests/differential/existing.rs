@@ -172,3 +172,27 @@ fn a_person_at_the_terminal_is_asked_alike() {
         pair.same_typed("0 v08 DEV internal create-md", typed);
     }
 }
+
+#[test]
+fn a_locked_minor_is_reported_alike() {
+    use rustix::fs::{FlockOperation, fcntl_lock};
+    let pair = Pair::new(MIB);
+    let held: Vec<_> = pair
+        .sides()
+        .iter()
+        .map(|side| {
+            let lock = std::fs::File::create(side.path("lock/drbd-147-0")).unwrap();
+            fcntl_lock(&lock, FlockOperation::LockExclusive).unwrap();
+            lock
+        })
+        .collect();
+    let outcome = pair.same("-f 0 v08 disk internal create-md");
+    assert!(
+        outcome.stderr.contains("currently held by pid:"),
+        "{outcome:?}"
+    );
+    pair.same("-f - v08 disk internal create-md");
+    pair.same("-f 1 v08 disk internal get-gi");
+    drop(held);
+    pair.same("-f 0 v08 disk internal get-gi");
+}

@@ -4,6 +4,7 @@ mod bed;
 mod existing;
 mod images;
 mod loops;
+mod random;
 mod restore;
 
 use bed::Pair;
