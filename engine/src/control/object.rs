@@ -233,3 +233,156 @@ impl Registry {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::buffer::Buffer;
+    use crate::device::{Access, DeviceNumber, RequestId};
+    use crate::runtime::port::port;
+    use drbd_control::{Answer, Family, Nest, Op};
+    use drbd_types::SectorCount;
+    use rustix::io::Errno;
+    use std::io;
+    use std::path::PathBuf;
+
+    /// A device that nobody opens.
+    struct NoDevice;
+
+    impl Frontend for NoDevice {
+        fn complete(&self, _: RequestId, _: Result<Option<Buffer>, Errno>) {}
+        fn open(&self, _: Access) -> io::Result<()> {
+            Ok(())
+        }
+        fn close(&self) -> io::Result<()> {
+            Ok(())
+        }
+        fn is_held_open(&self) -> io::Result<bool> {
+            Ok(false)
+        }
+        fn resize(&self, _: SectorCount) -> io::Result<()> {
+            Ok(())
+        }
+        fn set_features(&self, _: Features) {}
+        fn set_links(&self, _: Vec<PathBuf>) -> io::Result<()> {
+            Ok(())
+        }
+        fn device_number(&self) -> Option<DeviceNumber> {
+            None
+        }
+        fn stop(&self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn address(text: &str) -> Endpoint {
+        Endpoint::new(Family::IPV4, text.parse().unwrap())
+    }
+
+    /// r0 with minor 0 and a connection, r1 with minor 1.
+    fn registry() -> Registry {
+        let registry = Registry::default();
+        for (name, minor) in [("r0", 0), ("r1", 1)] {
+            let options = Settings::defaults(Nest::ResourceOpts);
+            let shared = Shared::new(name.to_owned(), options);
+            let volume = Volume {
+                minor: Minor(minor),
+                disk: None,
+                features: Features::default(),
+                frontend: Arc::new(NoDevice),
+            };
+            shared.config().volumes.insert(VolumeNr(0), volume);
+            if minor == 0 {
+                shared.config().net = Some(Net {
+                    mine: address("10.0.0.1:7788"),
+                    peer: address("10.0.0.2:7788"),
+                    settings: Settings::defaults(Nest::NetConf),
+                });
+            }
+            registry.add(Arc::new(Object {
+                shared: Arc::new(shared),
+                port: port().unwrap().0,
+                turn: tokio::sync::Mutex::new(()),
+            }));
+        }
+        registry
+    }
+
+    fn refusal(request: &Request) -> (i32, String) {
+        match registry().find(request) {
+            Ok(_) => (Answer::OK.code(), String::new()),
+            Err(message) => {
+                let text = message.infos().collect::<Vec<_>>().join("|");
+                (message.answer.code(), text)
+            }
+        }
+    }
+
+    /// Spec 30 section 5.1, number by number.
+    #[test]
+    fn objects_are_looked_up_in_the_order_of_the_kernel() {
+        let named = |op, name: &str| Request::new(op).for_context(Context::resource(name));
+        let volume = |name: &str, nr| Context::volume(name, VolumeNr(nr));
+        let new_minor = |context, minor| {
+            let request = Request::new(Op::NewMinor).for_context(context);
+            request.for_minor(Minor(minor))
+        };
+        let ends = |mine: &str, peer: &str| {
+            Context::default().with_addresses(address(mine), address(peer))
+        };
+        let disconnect = |context| Request::new(Op::Disconnect).for_context(context);
+        let (mine, peer) = ("10.0.0.1:7788", "10.0.0.2:7788");
+        let cases = [
+            (
+                Request::new(Op::Primary).for_minor(Minor(9)),
+                127,
+                "unknown minor",
+            ),
+            (Request::new(Op::Primary), 127, "unknown minor"),
+            (Request::new(Op::Primary).for_minor(Minor(1)), 101, ""),
+            (named(Op::Down, "r9"), 158, "unknown resource"),
+            (Request::new(Op::Down), 162, "unknown resource"),
+            (named(Op::Down, "r0"), 101, ""),
+            (disconnect(ends(mine, peer)), 101, ""),
+            (disconnect(ends(peer, mine)), 162, "unknown connection"),
+            (
+                disconnect(Context::resource("r0")),
+                162,
+                "no resource name expected",
+            ),
+            (
+                disconnect(ends(mine, peer)).for_minor(Minor(0)),
+                162,
+                "no minor number expected",
+            ),
+            (
+                new_minor(volume("r1", 1), 0),
+                162,
+                "minor exists in different resource",
+            ),
+            (
+                new_minor(volume("r0", 1), 0),
+                162,
+                "minor exists as different volume",
+            ),
+            (new_minor(volume("r0", 1), 5), 101, ""),
+        ];
+        for (request, code, text) in cases {
+            assert_eq!(refusal(&request), (code, text.to_owned()), "{request:?}");
+        }
+    }
+
+    #[test]
+    fn an_address_belongs_to_one_connection_only() {
+        let registry = registry();
+        let conflict =
+            |mine: &str, peer: &str| registry.address_conflict(&address(mine), &address(peer));
+        let other = "10.0.0.3:1";
+        assert_eq!(conflict("10.0.0.1:7788", other), Some(RetCode::LocalAddr));
+        assert_eq!(conflict(other, "10.0.0.2:7788"), Some(RetCode::PeerAddr));
+        assert_eq!(conflict("10.0.0.1:7789", other), None);
+        // Both at once: the own address is looked at first.
+        let both = conflict("10.0.0.1:7788", "10.0.0.2:7788");
+        assert_eq!(both, Some(RetCode::LocalAddr));
+    }
+}
