@@ -151,3 +151,111 @@ fn filled(pool: &Pool, bytes: &[u8]) -> Option<Buffer> {
 fn bytes_len(length: SectorCount) -> u64 {
     length.0.saturating_mul(512)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Devices, attach};
+    use drbd_core::activity_log::AlExtent;
+    use drbd_types::{BitNr, ByteCount, MdFlags, UuidSet};
+    use drbdmeta::activity_log::ValidBlock;
+    use drbdmeta::layout::{Layout, Placement, Striping};
+    use drbdmeta::superblock::Superblock;
+    use std::os::unix::fs::FileExt;
+
+    const SIZE: ByteCount = ByteCount(1 << 30);
+
+    fn store() -> (Store, Layout, Pool) {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(SIZE.0).unwrap();
+        let layout = Layout::compute(SIZE, Placement::FlexInternal, Striping::DEFAULT).unwrap();
+        let block = Superblock::fresh(&layout, Striping::DEFAULT).encode(MagicKind::Clean);
+        let at = layout.superblock.0 * 512;
+        file.as_file().write_all_at(&block, at).unwrap();
+        let devices = Devices {
+            data: file.path().into(),
+            meta: file.path().into(),
+            placement: Placement::FlexInternal,
+        };
+        let (store, _) = attach(&devices, 0).unwrap();
+        (store, layout, Pool::new(ByteCount(16 << 20)))
+    }
+
+    fn block(write: &MetaWrite) -> ValidBlock {
+        ValidBlock::parse(write.data.first_chunk().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn transactions_follow_the_fresh_ring_round_and_round() {
+        let (mut store, layout, pool) = store();
+        let log = layout.superblock.0 * 512 - 32_768;
+        let ring = store.plan(&MetaIo::InitialiseActivityLog, &pool).unwrap();
+        let places: Vec<u64> = ring.iter().map(|write| write.offset - log).collect();
+        assert_eq!(places, (0..8).map(|n| n * 4096).collect::<Vec<u64>>());
+        // Spec 40 section 6.1: transaction 8 of the captured ring, in block 0 again.
+        let transaction = MetaIo::ActivityLog(AlTransaction {
+            updates: vec![(66, AlExtent(3))],
+            context_start: 0,
+            context: vec![None; 67],
+            slots: 67,
+        });
+        let write = store.plan(&transaction, &pool).unwrap().remove(0);
+        assert_eq!(write.offset, log);
+        assert_eq!(
+            (block(&write).tr_number(), block(&write).crc32c()),
+            (8, 0x156f_3cfa)
+        );
+        assert_eq!(store.next_transaction(), 9);
+    }
+
+    #[test]
+    fn a_superblock_is_marked_as_in_use_and_keeps_what_the_core_does_not_own() {
+        let (mut store, layout, pool) = store();
+        let update = SuperblockUpdate {
+            uuids: UuidSet::JUST_CREATED,
+            flags: MdFlags::CONSISTENT,
+            last_agreed: SectorCount(1000),
+            al_extents: 67,
+            peer_max_bio: 1 << 20,
+        };
+        let write = store
+            .plan(&MetaIo::Superblock(update), &pool)
+            .unwrap()
+            .remove(0);
+        assert_eq!(write.offset, layout.superblock.0 * 512);
+        let written = Superblock::parse(write.data.first_chunk().unwrap()).unwrap();
+        assert_eq!(written.magic, MagicKind::InUse);
+        assert!(written.needs_apply_al());
+        assert_eq!(written.effective_size, SectorCount(1000));
+        assert_eq!(written.bm_offset, layout.bm_offset);
+        assert_eq!(written.al_nr_extents, 67);
+    }
+
+    #[test]
+    fn neighbouring_bitmap_pages_become_one_write_that_stays_in_its_area() {
+        let (mut store, layout, pool) = store();
+        let area = layout.areas().unwrap();
+        let start = area.bitmap.0 * 512;
+        let pages = area.bitmap_len.0 / 8;
+        let chunk = |page: u64| BitmapChunk {
+            page: page as u32,
+            first_bit: BitNr(page * 32_768),
+            words: vec![page + 1; 512],
+        };
+        let chunks: Vec<_> = [0, 1, 2, 5, pages].into_iter().map(chunk).collect();
+        let writes = store.plan(&MetaIo::Bitmap(chunks), &pool).unwrap();
+        let shape = |write: &MetaWrite| (write.offset - start, write.data.len());
+        let shapes: Vec<_> = writes.iter().map(shape).collect();
+        assert_eq!(shapes, [(0, 3 * 4096), (5 * 4096, 4096)]);
+        assert_eq!(writes[0].data[4096..4104], 2u64.to_le_bytes());
+    }
+
+    #[test]
+    fn without_memory_nothing_is_changed_and_the_plan_can_be_made_again() {
+        let (mut store, _, pool) = store();
+        let none = Pool::new(ByteCount(0));
+        assert!(store.plan(&MetaIo::InitialiseActivityLog, &none).is_none());
+        assert_eq!(store.next_transaction(), 0);
+        assert!(store.plan(&MetaIo::InitialiseActivityLog, &pool).is_some());
+    }
+}
