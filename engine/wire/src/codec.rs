@@ -44,8 +44,8 @@ impl Codec {
     }
 
     /// Appends everything of the packet but its payload, and says how many payload bytes have
-    /// to follow; after an error nothing was appended. `digest` stands in front of the payload of packets that have one; pass
-    /// [`Digest::EMPTY`] without data-integrity-alg.
+    /// to follow; after an error nothing was appended. `digest` stands in front of the payload of
+    /// packets that have one; pass [`Digest::EMPTY`] without data-integrity-alg.
     pub fn encode(
         &self,
         packet: &Packet,
