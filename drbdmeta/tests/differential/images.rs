@@ -146,7 +146,7 @@ fn a_crashed_primary_is_replayed_alike() {
 
 #[test]
 fn a_secondary_is_not_replayed_but_cleaned_alike() {
-    for flags in [0x15, 0x11, 0x91, 0x80, 0x00, 0x111] {
+    for flags in [0x15, 0x91, 0x111] {
         let mut disk = Attached::new(32 * MIB, Placement::FlexInternal, Striping::DEFAULT);
         disk.log(&[(66, 3)]);
         disk.sb.flags = MdFlags::from_bits_retain(flags);
@@ -189,7 +189,9 @@ fn damaged_rings_are_judged_alike() {
                 for &tr in spoilt {
                     disk.put_block(tr, &[0x55; 100]);
                 }
-                disk.look_and_replay();
+                for command in ["-vvvvvvvvvv dump-md", "apply-al", "show-gi"] {
+                    disk.same(command);
+                }
             }
         }
     }
@@ -249,14 +251,7 @@ fn contradicting_superblocks_are_refused_alike() {
             let mut disk = Attached::new(size, placement, striping);
             spoil(&mut disk.sb);
             disk.put_superblock(MagicKind::InUse);
-            for command in [
-                "get-gi",
-                "-v get-gi",
-                "dump-md",
-                "apply-al",
-                "check-resize",
-                "wipe-md",
-            ] {
+            for command in ["-v get-gi", "dump-md", "apply-al"] {
                 disk.same(command);
             }
         }
@@ -355,7 +350,7 @@ fn disks_of_0_7_are_shown_and_changed_alike() {
         (8 * MIB, "flex-external"),
         (130 * MIB, "0"),
     ] {
-        for flags in [0x3, 0x5, 0xf, 0] {
+        for flags in [0x5, 0xf] {
             let pair = v07_disk(size, index, flags, 7000, &[1, 0, 0xff]);
             let same = |command: &str| pair.same(&format!("-f 0 v07 disk {index} {command}"));
             for command in [

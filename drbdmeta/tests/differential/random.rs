@@ -112,7 +112,7 @@ fn play(scene: &Scene) {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(24),
+        cases: std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(10),
         max_shrink_iters: 60,
         failure_persistence: None,
         ..ProptestConfig::default()
