@@ -366,6 +366,10 @@ impl App {
                 continue;
             }
             let verified = self.verify_ip(target.resource, stacked);
+            if self.invalid && self.command.verifies_ip {
+                // Genuine: an earlier resource without a clear peer only stops the next one.
+                return Err(End(10));
+            }
             if !verified && !self.command.is_dump() {
                 return Err(End(10));
             }
@@ -416,6 +420,7 @@ impl App {
                 validate::find_peer(resource, context, PeerNeed::Required, &mut findings);
             }
             findings.messages.iter().for_each(|text| complain(text));
+            self.invalid |= resource.peer.is_none();
         }
         let resource = &self.config.resources[at];
         let Some(me) = resource.my_host() else {

@@ -26,6 +26,11 @@ pub(crate) const CANDIDATES: [&str; 5] = [
 pub(crate) fn read(command: &Command, invocation: &Invocation, node: &Node) -> Result<Loaded, End> {
     let on_top = invocation.config_to_test.as_deref();
     let given = invocation.config_file.as_deref();
+    if let Some(name) = on_top
+        && std::fs::File::open(name).is_err()
+    {
+        return Err(cannot_open(name));
+    }
     if given == Some("-") {
         let mut bytes = Vec::new();
         let read = std::io::stdin().read_to_end(&mut bytes);

@@ -97,6 +97,12 @@ impl OldSections {
                 }
             }
         }
+        // Genuine: these two are kept apart from the others, and shown behind them.
+        self.startup.sort_by_key(|option| match option.name {
+            "stacked-timeouts" => 1,
+            "become-primary-on" => 2,
+            _ => 0,
+        });
         if self.protocol.is_none() {
             self.protocol.clone_from(&common.protocol);
         }

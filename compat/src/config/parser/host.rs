@@ -151,7 +151,7 @@ impl Parser<'_> {
             }
             K::Volume => {
                 let at = self.host_volume(host)?;
-                self.volume_body(&mut host.volumes[at], &host.names)
+                self.volume_body(line, &mut host.volumes[at], &host.names)
             }
             K::Options => {
                 self.expect_op(b'{')?;
@@ -183,8 +183,8 @@ impl Parser<'_> {
                 if !token.is(K::Device) {
                     return Err(self.unexpected(&token, "TK_DEVICE", Tk::Shown));
                 }
-                let device = self.device(token.line)?;
-                self.set_device(device, token.line, &mut host.volumes[at], &[])?;
+                let device = self.device(line)?;
+                self.set_device(device, line, &mut host.volumes[at], &[])?;
                 self.expect_op(b'}')
             }
             _ => self.shared_statement(keyword, token, host),

@@ -75,7 +75,7 @@ impl Parser<'_> {
                 self.unique_here("device statement", "device", line)?;
                 self.resource_volume_statement(keyword, line, &mut resource.volumes)
             }
-            K::Volume => self.resource_volume(&mut resource.volumes),
+            K::Volume => self.resource_volume(line, &mut resource.volumes),
             K::Skip if self.is_tolerant() => self.legacy_skip(line),
             _ => Err(self.unexpected(token, RESOURCE, Tk::Shown)),
         }

@@ -49,18 +49,24 @@ impl Parser<'_> {
     }
 
     /// `volume N { }` directly in a resource: a second one of the same number continues it.
-    pub(super) fn resource_volume(&mut self, volumes: &mut Vec<Volume>) -> Result<(), Abort> {
+    pub(super) fn resource_volume(
+        &mut self,
+        line: u32,
+        volumes: &mut Vec<Volume>,
+    ) -> Result<(), Abort> {
         let number = leading_digits(self.expect_integer()?);
         let at = match volumes.iter().position(|v| v.number == number) {
             Some(at) => at,
             None => insert_sorted(volumes, Volume::new(number, Origin::Explicit)),
         };
-        self.volume_body(&mut volumes[at], &[])
+        self.volume_body(line, &mut volumes[at], &[])
     }
 
-    /// The statements of `volume N { }`, from its `{`.
+    /// The statements of `volume N { }`, from its `{`. Genuine: messages about them name the line
+    /// of the word `volume`.
     pub(super) fn volume_body(
         &mut self,
+        line: u32,
         volume: &mut Volume,
         hosts: &[String],
     ) -> Result<(), Abort> {
@@ -71,7 +77,7 @@ impl Parser<'_> {
                 TokenKind::Op(b'}') => return Ok(()),
                 TokenKind::Keyword(
                     keyword @ (K::Device | K::Disk | K::MetaDisk | K::FlexibleMetaDisk),
-                ) => self.volume_statement(keyword, token.line, volume, hosts)?,
+                ) => self.volume_statement(keyword, line, volume, hosts)?,
                 _ => return Err(self.unexpected(&token, VOLUME, Tk::Shown)),
             }
         }
