@@ -369,6 +369,12 @@ impl<B: Payload> Resource<B> {
             // Requests that are still on their way belong to an open device.
             return self.reply(ticket, Outcome::State(StateOutcome::DeviceInUse));
         }
+        if !self.conn.log.is_empty() && self.state(v).role == Role::Primary {
+            // Protocols A and B: what was promised has to be safe on the peer, too. If the
+            // connection breaks meanwhile, only a Primary begins a new data generation.
+            self.close_epoch();
+            return self.wait(ticket, Waiting::Request(request));
+        }
         let outcome = self.change(v, mask, Check::Soft);
         match outcome {
             StateOutcome::InTransientState => self.wait(ticket, Waiting::Request(request)),

@@ -130,6 +130,11 @@ impl TransferLog {
         epoch.requests.first().copied()
     }
 
+    /// Whether every write was declared stable.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.closed.is_empty() && self.current.requests.is_empty()
+    }
+
     /// When the oldest unanswered barrier was sent.
     pub(crate) fn oldest_barrier(&self) -> Option<Instant> {
         self.closed.front()?.closed_at

@@ -92,7 +92,10 @@ impl<B: Payload> Resource<B> {
             disk.uuids.current = current;
             volume.marks |= Mark::MD_DIRTY;
         }
-        volume.exposed_uuid = current;
+        // A disk that is being attached may hold other data than the device has shown.
+        if volume.state.disk > DiskState::Negotiating || volume.exposed_uuid.is_empty() {
+            volume.exposed_uuid = current;
+        }
     }
 
     /// A generation that was owed while I/O was frozen.

@@ -306,6 +306,8 @@ impl<B: Payload> Resource<B> {
                 postponed = self.volumes[v].postponed;
             }
         } else if own.disk == DiskState::Negotiating
+            // A peer with data is compared with first; a state packet may come before its UUIDs.
+            && peer_disk < DiskState::Negotiating
             && matches!(conn, ConnState::Connected | ConnState::WfBitMapS)
         {
             postponed = self.volumes[v].postponed;

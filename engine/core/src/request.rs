@@ -12,7 +12,7 @@ use drbd_wire::{BlockId, BlockRequest, Body, ByteLen, DataFlags, DataHeader, Fea
 
 use crate::effect::{DiskIo, Effect, IoError, Level};
 use crate::input::{DiskError, Durability, IoId, IoRequest, Payload};
-use crate::machine::{DiskPurpose, Resource};
+use crate::machine::{Dirty, DiskPurpose, Resource};
 use crate::slab::Key;
 use crate::state_rules;
 use crate::time::Instant;
@@ -611,6 +611,10 @@ impl<B: Payload> Resource<B> {
             }
         }
         self.conn.log.recycle(requests);
+        if self.conn.log.is_empty() && !self.waiting.is_empty() {
+            // A demotion waits for this.
+            self.state_changed = Dirty::Yes;
+        }
     }
 
     /// The connection is gone: what was not declared stable counts as not replicated

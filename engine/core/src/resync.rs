@@ -74,6 +74,8 @@ pub(crate) struct ResyncRun {
     /// Blocks the peer wants whose extent is still written to.
     waiting_reads: VecDeque<Key>,
     finish: Finish,
+    /// The target has reported its end; answers to writes may still be on their way.
+    target_finished: bool,
     incoming: Option<BitmapReceiver>,
     /// Which side waits for its before-resync helper.
     pub(crate) starting: Option<ConnState>,
@@ -390,6 +392,8 @@ impl<B: Payload> Resource<B> {
         if target {
             run.next_turn = Some(now);
         }
+        // The last answers may have arrived during the pause.
+        self.check_resync_finished(v);
     }
 
     // --- target: asking
@@ -714,7 +718,9 @@ impl<B: Payload> Resource<B> {
     pub(crate) fn check_resync_finished(&mut self, v: usize) {
         let volume = &self.volumes[v];
         let done = volume.out_of_sync() <= volume.resync.failed;
-        if volume.state.conn != ConnState::SyncTarget
+        let decides = volume.state.conn == ConnState::SyncTarget
+            || volume.state.conn == ConnState::SyncSource && volume.resync.target_finished;
+        if !decides
             || !done
             || volume.resync.started.is_none()
             || volume.resync.finish != Finish::No
@@ -726,6 +732,7 @@ impl<B: Payload> Resource<B> {
 
     /// The source learns it from the target's state.
     pub(crate) fn peer_finished_resync(&mut self, v: usize) {
+        self.volumes[v].resync.target_finished = true;
         let volume = &self.volumes[v];
         if volume.resync.finish == Finish::No && volume.out_of_sync() <= volume.resync.failed {
             self.settle_resync(v);

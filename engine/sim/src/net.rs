@@ -1,7 +1,11 @@
 //! The network between two nodes: establishing links, delivering packets, breaking.
 
+use std::collections::VecDeque;
+
 use drbd_core::input::{LinkId, TieBreaker};
-use drbd_wire::{Agreed, Features, ProtocolVersion};
+use drbd_wire::{Agreed, Features, Packet, ProtocolVersion};
+
+use crate::world::Block;
 
 /// What both nodes agree on here.
 pub const AGREED: Agreed = Agreed {
@@ -27,6 +31,17 @@ pub struct Side {
     pub up: Option<LinkId>,
 }
 
+/// A packet in the socket of its receiver.
+#[derive(Debug)]
+pub struct Arrived {
+    /// On which pair of sockets it was sent.
+    pub pair: u64,
+    /// Header and fixed part.
+    pub packet: Packet,
+    /// Its data.
+    pub payload: Option<Block>,
+}
+
 /// The connection between the nodes.
 #[derive(Debug)]
 pub struct Net {
@@ -38,6 +53,10 @@ pub struct Net {
     pub pair: u64,
     /// Per receiving node and socket: the earliest time of the next delivery.
     pub horizon: [[u64; 2]; 2],
+    /// Per receiving node and socket: what arrived and was not read.
+    pub inbox: [[VecDeque<Arrived>; 2]; 2],
+    /// Per receiving node and socket: whether it will be looked at again.
+    pub pumping: [[bool; 2]; 2],
 }
 
 impl Net {
@@ -48,6 +67,8 @@ impl Net {
             weather: Weather::Clear,
             pair: 0,
             horizon: [[0; 2]; 2],
+            inbox: Default::default(),
+            pumping: [[false; 2]; 2],
         }
     }
 

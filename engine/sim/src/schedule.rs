@@ -7,18 +7,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use drbd_core::config::{AlUpdates, BitmapCode, NetConf};
 use drbd_core::effect::Access;
 use drbd_core::input::{
     Admin, ClearBitmap, ConnectOnce, Durability, Force, HeldOpen, IoId, IoRequest,
 };
 use drbd_core::planted::Bug;
 use drbd_core::time::Duration;
-use drbd_types::{ConnState, DiskState, Role, Sector, SectorCount, State};
+use drbd_types::{ConnState, DiskState, Protocol, Role, Sector, SectorCount, State};
 
+use crate::disk::Faults;
 use crate::model::Model;
 use crate::net::Weather;
 use crate::random::Random;
-use crate::world::{Block, Completion, Line, VOLUME, World};
+use crate::world::{Block, Completion, Line, VOLUME, World, net_conf};
 
 /// Why a schedule failed.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -64,14 +66,8 @@ struct Open {
 }
 
 enum OpenKind {
-    Write {
-        sector: u64,
-        value: u64,
-        sectors: u64,
-    },
-    Read {
-        sector: u64,
-    },
+    Write { sector: u64, sectors: u64 },
+    Read { sector: u64 },
     Flush,
 }
 
@@ -81,7 +77,6 @@ struct Life {
     random: Random,
     model: Model,
     open: BTreeMap<IoId, Open>,
-    busy: BTreeSet<u64>,
     next_io: u64,
     next_value: u64,
     /// Nodes that may lack acknowledged writes.
@@ -109,12 +104,31 @@ impl Life {
         };
         let mut world = World::new(seed, size);
         world.planted = bug;
+        let net = NetConf {
+            protocol: match random.below(4) {
+                0 => Protocol::A,
+                1 => Protocol::B,
+                _ => Protocol::C,
+            },
+            max_epoch_size: if random.chance(100) { 1 } else { 2048 },
+            bitmap_code: if random.chance(200) {
+                BitmapCode::Plain
+            } else {
+                BitmapCode::RunLength
+            },
+            ..net_conf()
+        };
+        for node in &mut world.nodes {
+            node.setup.net = net.clone();
+            if random.chance(100) {
+                node.setup.disk.al_updates = AlUpdates::Omitted;
+            }
+        }
         Self {
             world,
             random,
             model: Model::default(),
             open: BTreeMap::new(),
-            busy: BTreeSet::new(),
             next_io: 1,
             next_value: 1,
             stale: [false; 2],
@@ -184,6 +198,7 @@ impl Life {
                 self.world.start(node);
             }
             self.reconnect(node);
+            self.world.nodes[node].faults = Faults::default();
         }
         self.come_together()?;
         self.wait(120, "all requests completed", |w| w.completions.is_empty())?;
@@ -200,8 +215,11 @@ impl Life {
             if up_to_date(&self.world) {
                 return Ok(());
             }
-            self.reconnect(0);
-            self.reconnect(1);
+            for node in 0..2 {
+                self.reconnect(node);
+                self.attach_if_diskless(node);
+                self.world.admin(node, Admin::ResumeSync { volume: VOLUME });
+            }
             if both(&self.world, nobody_has_data) && self.summary.acknowledged == 0 {
                 // The first Primary died before its first promise.
                 let force = Force::Yes;
@@ -269,8 +287,13 @@ impl Life {
             }
             25..=28 => self.switch_over()?,
             29..=32 => self.promote_somebody(),
-            33..=42 => self.read(),
-            43..=45 => self.flush(),
+            33..=40 => self.read(),
+            41..=43 => self.flush(),
+            44..=45 => self.spoil_disk(),
+            46 => self.detach(),
+            47..=49 => self.attach(),
+            50 => self.invalidate(),
+            51..=52 => self.pause_or_resume(),
             _ => {
                 for _ in 0..self.random.between(1, 6) {
                     self.write();
@@ -283,6 +306,12 @@ impl Life {
     fn crash(&mut self) {
         let node = self.random.below(2) as usize;
         if self.world.is_running(node) {
+            let promises_of_its_own = self.world.nodes[node].setup.net.protocol != Protocol::C
+                && role(&self.world, node) == Some(Role::Primary);
+            if promises_of_its_own {
+                // What it acknowledged may have been on its way to the other node only.
+                self.stale[1 - node] = true;
+            }
             self.world.crash(node);
             if self.promoting.is_some_and(|(promoted, _)| promoted == node) {
                 self.promoting = None;
@@ -295,9 +324,86 @@ impl Life {
                 .map(|(id, _)| *id)
                 .collect();
             for id in gone {
-                self.forget(id);
+                self.give_up(id);
             }
         }
+    }
+
+    // --- disks
+
+    /// Some sectors go bad on one node while both have good data.
+    fn spoil_disk(&mut self) {
+        let node = self.random.below(2) as usize;
+        let sound = self.world.nodes[1 - node].faults == Faults::default();
+        if !sound || !self.may_lose_a_disk() {
+            return;
+        }
+        let sector = self.spots[self.random.below(self.spots.len() as u64) as usize] * 8;
+        let faults = &mut self.world.nodes[node].faults;
+        // Meta-data stays writable: a lone Primary that cannot name its new generation on disk
+        // cannot be helped but by an administrator.
+        if self.random.chance(500) {
+            faults.unreadable.extend(sector..sector + 8);
+        } else {
+            faults.unwritable.extend(sector..sector + 8);
+        }
+    }
+
+    /// Under protocols A and B a promise of a Primary without disk is nowhere yet.
+    fn may_lose_a_disk(&self) -> bool {
+        up_to_date(&self.world) && self.world.nodes[0].setup.net.protocol == Protocol::C
+    }
+
+    fn detach(&mut self) {
+        let node = self.random.below(2) as usize;
+        if self.may_lose_a_disk() {
+            // A Primary detaches by itself: if it asks the peer, and the answer is lost, both
+            // begin a new data generation, and that is a split brain by the protocol.
+            let primary = role(&self.world, node) == Some(Role::Primary);
+            let force = if primary || self.random.chance(300) {
+                Force::Yes
+            } else {
+                Force::No
+            };
+            let volume = VOLUME;
+            self.world.admin(node, Admin::Detach { volume, force });
+        }
+    }
+
+    fn attach(&mut self) {
+        let node = self.random.below(2) as usize;
+        self.attach_if_diskless(node);
+    }
+
+    /// The administrator replaces bad sectors first.
+    fn attach_if_diskless(&mut self, node: usize) {
+        let diskless = self
+            .world
+            .status(node)
+            .is_some_and(|status| status.state.disk == DiskState::Diskless);
+        if diskless {
+            self.world.nodes[node].faults = Faults::default();
+            self.world.attach(node);
+        }
+    }
+
+    fn invalidate(&mut self) {
+        let node = self.random.below(2) as usize;
+        let volume = VOLUME;
+        if up_to_date(&self.world) && role(&self.world, node) == Some(Role::Secondary) {
+            self.world.admin(node, Admin::Invalidate { volume });
+        }
+    }
+
+    fn pause_or_resume(&mut self) {
+        let node = self.random.below(2) as usize;
+        let volume = VOLUME;
+        let request = if self.random.chance(400) {
+            Admin::PauseSync { volume }
+        } else {
+            Admin::ResumeSync { volume }
+        };
+        self.world.admin(node, request);
     }
 
     fn restart(&mut self) {
@@ -406,16 +512,27 @@ impl Life {
         let block =
             self.spots[self.random.below(self.spots.len() as u64) as usize] + self.random.below(3);
         let blocks = self.random.between(1, 3);
-        let range = block..block + blocks;
-        if range.clone().any(|block| self.busy.contains(&block)) {
-            return;
-        }
-        self.busy.extend(range);
         let (sector, sectors) = (block * 8, blocks * 8);
-        let value = self.next_value;
+        let zero = self.random.chance(60);
+        let value = if zero { 0 } else { self.next_value };
         self.next_value += 1;
         for sector in sector..sector + sectors {
-            self.model.begin(sector, value);
+            self.model.begin(sector, self.next_io, value);
+        }
+        if zero {
+            let (first, size) = (Sector(sector), sectors as u32 * 512);
+            let request = if self.random.chance(500) {
+                IoRequest::Discard {
+                    sector: first,
+                    size,
+                }
+            } else {
+                IoRequest::WriteZeroes {
+                    sector: first,
+                    size,
+                }
+            };
+            return self.submit(node, OpenKind::Write { sector, sectors }, request);
         }
         let durability = if self.random.chance(100) {
             Durability::Fua
@@ -425,11 +542,7 @@ impl Life {
         let data = Block::filled(value, sectors as usize);
         self.submit(
             node,
-            OpenKind::Write {
-                sector,
-                value,
-                sectors,
-            },
+            OpenKind::Write { sector, sectors },
             IoRequest::Write {
                 sector: Sector(sector),
                 data,
@@ -468,35 +581,33 @@ impl Life {
         self.world.io(node, id, request);
     }
 
-    fn forget(&mut self, id: IoId) -> Option<OpenKind> {
-        let open = self.open.remove(&id)?;
-        if let OpenKind::Write {
-            sector, sectors, ..
-        } = open.kind
+    /// A request that will never be answered, or was answered with an error.
+    fn give_up(&mut self, id: IoId) {
+        if let Some(Open {
+            kind: OpenKind::Write { sector, sectors },
+            ..
+        }) = self.open.remove(&id)
         {
-            for block in sector / 8..(sector + sectors) / 8 {
-                self.busy.remove(&block);
+            for sector in sector..sector + sectors {
+                self.model.give_up(sector, id.0);
             }
         }
-        Some(open.kind)
     }
 
     fn completed(&mut self, completion: Completion) -> Result<(), Failure> {
-        let Some(kind) = self.forget(completion.id) else {
+        let id = completion.id;
+        if completion.result.is_err() {
+            self.give_up(id);
+            return Ok(());
+        }
+        let Some(open) = self.open.remove(&id) else {
             return Ok(());
         };
-        match (kind, completion.result) {
-            (
-                OpenKind::Write {
-                    sector,
-                    value,
-                    sectors,
-                },
-                Ok(_),
-            ) => {
+        match (open.kind, completion.result) {
+            (OpenKind::Write { sector, sectors }, Ok(_)) => {
                 self.summary.acknowledged += 1;
                 for sector in sector..sector + sectors {
-                    self.model.acknowledge(sector, value);
+                    self.model.acknowledge(sector, id.0);
                 }
             }
             (OpenKind::Read { sector }, Ok(Some(data))) => {
@@ -560,9 +671,20 @@ impl Life {
             if alone {
                 self.stale[1 - node] = true;
             }
+            let without_disk = self.world.status(node).is_some_and(|status| {
+                status.state.role == Role::Primary && status.state.disk < DiskState::UpToDate
+            });
+            if without_disk {
+                self.stale[node] = true;
+            }
         }
         if up_to_date(&self.world) {
             self.stale = [false; 2];
+        } else {
+            // One failure at a time: the only good disk does not fail.
+            for node in &mut self.world.nodes {
+                node.faults = Faults::default();
+            }
         }
         if self.world.story.last().is_some_and(|line| {
             line.text.contains("Split-Brain") || line.text.contains("Unrelated")

@@ -22,7 +22,7 @@ use drbd_types::{ConnState, Minor, Protocol, SectorCount, VolumeNr};
 use drbd_wire::{Codec, Digest, Packet, Socket};
 
 use crate::disk::{Disk, Fate, Faults, MetaDataArea};
-use crate::net::{AGREED, Net, Weather};
+use crate::net::{AGREED, Arrived, Net, Weather};
 use crate::random::Random;
 
 /// The only volume.
@@ -64,6 +64,11 @@ enum Event {
         socket: Socket,
         packet: Packet,
         payload: Option<Block>,
+    },
+    /// The node looks at its socket again.
+    Pump {
+        to: usize,
+        socket: Socket,
     },
     Closed {
         to: usize,
@@ -474,7 +479,18 @@ impl World {
                 socket,
                 packet,
                 payload,
-            } => self.deliver(to, pair, socket, packet, payload),
+            } => {
+                self.net.inbox[to][socket_index(socket)].push_back(Arrived {
+                    pair,
+                    packet,
+                    payload,
+                });
+                self.pump(to, socket);
+            }
+            Event::Pump { to, socket } => {
+                self.net.pumping[to][socket_index(socket)] = false;
+                self.pump(to, socket);
+            }
             Event::Closed { to, link, socket } => {
                 let cause = match socket {
                     Socket::Data => ConnState::BrokenPipe,
@@ -573,60 +589,53 @@ impl World {
         self.net.sides[node].up.filter(|_| pair == self.net.pair)
     }
 
-    fn deliver(
-        &mut self,
-        to: usize,
-        pair: u64,
-        socket: Socket,
-        packet: Packet,
-        payload: Option<Block>,
-    ) {
+    /// Arrived packets wait in the socket, in order, until the node reads them.
+    fn pump(&mut self, to: usize, socket: Socket) {
+        let index = socket_index(socket);
+        while let Some(arrived) = self.net.inbox[to][index].front() {
+            let pair = arrived.pair;
+            if pair != self.net.pair {
+                self.net.inbox[to][index].pop_front();
+                continue;
+            }
+            if let Some(pause_us) = self.unread(to, socket) {
+                if !std::mem::replace(&mut self.net.pumping[to][index], true) {
+                    let again = Event::Pump { to, socket };
+                    self.after(pause_us, 10 * pause_us, again);
+                }
+                return;
+            }
+            let Some(arrived) = self.net.inbox[to][index].pop_front() else {
+                return;
+            };
+            if let Some(link) = self.link_of(to, pair) {
+                let Arrived {
+                    packet, payload, ..
+                } = arrived;
+                self.input(
+                    to,
+                    Input::Packet {
+                        link,
+                        socket,
+                        packet,
+                        payload,
+                    },
+                );
+            }
+        }
+    }
+
+    /// How long to wait before looking again, in microseconds, if a packet cannot be read now.
+    fn unread(&self, to: usize, socket: Socket) -> Option<u64> {
         if self.net.weather == Weather::Partition {
             // TCP keeps trying; what a partition delays arrives after it, or never.
-            let at = self.now + 50_000_000;
-            self.net.horizon[to][socket_index(socket)] = at;
-            return self.at(
-                at,
-                Event::Deliver {
-                    to,
-                    pair,
-                    socket,
-                    packet,
-                    payload,
-                },
-            );
+            return Some(5_000);
         }
-        let accepts = self.nodes[to]
-            .core
-            .as_ref()
-            .is_some_and(Resource::accepts_data);
-        let handshake = self
+        let core = self.nodes[to].core.as_ref()?;
+        let connected = self
             .status(to)
-            .is_none_or(|status| status.state.conn < ConnState::Connected);
-        if socket == Socket::Data && !accepts && !handshake {
-            return self.after(
-                5,
-                50,
-                Event::Deliver {
-                    to,
-                    pair,
-                    socket,
-                    packet,
-                    payload,
-                },
-            );
-        }
-        if let Some(link) = self.link_of(to, pair) {
-            self.input(
-                to,
-                Input::Packet {
-                    link,
-                    socket,
-                    packet,
-                    payload,
-                },
-            );
-        }
+            .is_some_and(|status| status.state.conn >= ConnState::Connected);
+        (socket == Socket::Data && connected && !core.accepts_data()).then_some(5)
     }
 
     fn maybe_establish(&mut self) {
