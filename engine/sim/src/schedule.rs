@@ -390,7 +390,7 @@ impl Life {
     fn invalidate(&mut self) {
         let node = self.random.below(2) as usize;
         let volume = VOLUME;
-        if up_to_date(&self.world) && role(&self.world, node) == Some(Role::Secondary) {
+        if self.may_lose_a_disk() && role(&self.world, node) == Some(Role::Secondary) {
             self.world.admin(node, Admin::Invalidate { volume });
         }
     }
