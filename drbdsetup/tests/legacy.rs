@@ -41,7 +41,8 @@ fn the_commands_of_ganeti_come_to_its_own_commands_for_8_4() {
     );
     assert_eq!(
         steps(
-            "/dev/drbd0 net ipv4:10.0.0.1:11000 ipv4:10.0.0.2:11000 C -A discard-zero-changes -B consensus --create-device -m -a md5 -x geheim",
+            "/dev/drbd0 net ipv4:10.0.0.1:11000 ipv4:10.0.0.2:11000 C -A discard-zero-changes -B \
+             consensus --create-device -m -a md5 -x geheim",
             &existing()
         ),
         [
