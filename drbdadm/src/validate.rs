@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use compat::{
-    config::{LocalAddresses, Node},
+    config::{Identity, LocalAddresses, Node},
     model::{Address, Config, Host, HostKind, Resource, Setting, Settings},
 };
 use drbd_options::{Era, NumberError, Scale};
@@ -94,6 +94,10 @@ fn check_resync_after(
     context: Context<'_>,
     findings: &mut Findings,
 ) {
+    if context.node.identity == Identity::Proxy {
+        // Genuine: where proxies choose the section, only the conversion complains.
+        return;
+    }
     let old = context.era < Era::V84;
     let unknown = |value: &str| {
         // Before 8.4 the value was a name and nothing else, and known if any resource had it.
