@@ -527,7 +527,10 @@ impl<B: Payload> Resource<B> {
         }
         request.stage |= Stage::COMPLETED;
         request.stage.remove(Stage::HELD);
-        let good = request.stage.intersects(Stage::LOCAL_OK | Stage::NET_OK);
+        // A copy on a disk that will be overwritten by a resync is no promise.
+        let local = request.stage.contains(Stage::LOCAL_OK)
+            && self.volumes[v].state.disk == DiskState::UpToDate;
+        let good = local || request.stage.contains(Stage::NET_OK);
         let (id, sector, in_log, epoch) = (
             request.id,
             request.sector,
