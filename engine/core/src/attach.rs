@@ -283,7 +283,10 @@ impl<B: Payload> Resource<B> {
             disk.conf.al_updates == AlUpdates::Omitted,
         );
         disk.flags.remove(MdFlags::FULL_SYNC);
-        if disk.bitmap.weight() == volume.size.bits() {
+        // While connected a resync may begin at any moment, and it relies on the references that
+        // application writes hold in the log.
+        let alone = volume.state.conn < ConnState::Connected;
+        if alone && disk.bitmap.weight() == volume.size.bits() {
             volume.marks |= Mark::AL_SUSPENDED;
             self.log_volume(v, Level::Info, "Suspended AL updates");
         }
