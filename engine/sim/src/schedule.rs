@@ -671,6 +671,15 @@ impl Life {
             if alone {
                 self.stale[1 - node] = true;
             }
+            // A demotion and the loss of the peer may fall into one moment.
+            let ahead = self.world.status(node).is_some_and(|status| {
+                status.state.conn < ConnState::Connected
+                    && status.state.disk == DiskState::UpToDate
+                    && status.md.is_some_and(|(uuids, _)| !uuids.bitmap.is_empty())
+            });
+            if ahead && !self.stale[node] {
+                self.stale[1 - node] = true;
+            }
             let without_disk = self.world.status(node).is_some_and(|status| {
                 status.state.role == Role::Primary && status.state.disk < DiskState::UpToDate
             });
