@@ -10,6 +10,7 @@ use std::ffi::CString;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -60,7 +61,8 @@ pub fn start(
     sink: Arc<dyn RequestSink>,
 ) -> Result<Box<dyn Frontend>, DeviceError> {
     let name = format!("drbd{minor}");
-    let label = Label::new(&format!("{name}@{}", paths.run_dir.display()));
+    let label = label(&name, &paths.run_dir)
+        .map_err(|e| DeviceError::setup(paths.run_dir.display().to_string(), e))?;
     let names = Names::publish(minor, &paths)
         .map_err(|e| DeviceError::setup(paths.node(minor).display().to_string(), e))?;
     let served = Arc::new(Served::new(minor, name.clone(), geometry, pool, sink));
@@ -81,6 +83,14 @@ pub fn start(
             mounted: Some(mounted),
         }),
     }))
+}
+
+/// What marks a loop device as ours: the run directory itself, not its path, which nodes in mount
+/// namespaces of their own share while they see each other's loop devices.
+fn label(name: &str, run_dir: &Path) -> io::Result<Label> {
+    let directory = fs::metadata(run_dir)?;
+    let (device, inode) = (directory.dev(), directory.ino());
+    Ok(Label::new(&format!("{name}@{device:x}:{inode:x}")))
 }
 
 /// Takes away loop devices that an engine on the same run directory left behind when it crashed.

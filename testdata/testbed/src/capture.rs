@@ -22,7 +22,7 @@ impl Capture {
         let mut tshark = Command::new("ip")
             .args(["netns", "exec", network.name()])
             .args([
-                "dumpcap", "-q", "-P", "-B", "64", "-i", port, "-f", "tcp", "-w",
+                "dumpcap", "-q", "-P", "-B", "256", "-i", port, "-f", "tcp", "-w",
             ])
             .arg(&file)
             .stdin(Stdio::null())

@@ -143,7 +143,9 @@ fn a_killed_primary_comes_back_and_both_disks_become_the_same() {
     let first = Ours::start(&network, f2::FIRST, DISK_MIB);
     let second = Ours::start(&network, f2::SECOND, DISK_MIB);
     first_day(&first, &second);
-    first.sh("mkfs.ext4 -q /dev/drbd1 && mkdir -p /mnt/data && mount /dev/drbd1 /mnt/data");
+    first.sh(
+        "mkfs.ext4 -q -E nodiscard /dev/drbd1 && mkdir -p /mnt/data && mount /dev/drbd1 /mnt/data",
+    );
     first.sh("cd /mnt/data && head -c 4M /dev/urandom > file && sha256sum file > sum && sync -f .");
 
     first.kill();
