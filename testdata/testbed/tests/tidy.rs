@@ -5,8 +5,34 @@ use testbed::repository::{Crates, Source, relative, sources};
 const LINE_LIMIT: usize = 120;
 const FILE_LIMIT: usize = 600;
 
-/// Files over the limit, each with the reason why it is one story.
-const LONG_FILES: &[(&str, &str)] = &[];
+/// Files over the limit: how long they may be at most, and why they are. None of them may grow.
+const LONG_FILES: &[(&str, usize, &str)] = &[
+    (
+        "engine/core/src/request.rs",
+        740,
+        "the life of a request; to be split into submission and answers",
+    ),
+    (
+        "engine/core/src/resync.rs",
+        960,
+        "both ends of a resync; to be split into source and target",
+    ),
+    (
+        "engine/sim/src/hostile.rs",
+        830,
+        "a catalogue of misbehaviour, one function an entry",
+    ),
+    (
+        "engine/sim/src/schedule.rs",
+        740,
+        "the faults and how they are drawn; to be split",
+    ),
+    (
+        "engine/sim/src/world.rs",
+        950,
+        "the simulated hosts; to be split into disks and wires",
+    ),
+];
 
 /// Files (by the beginning of their path) with lines over the limit, each with the reason.
 const LONG_LINES: &[(&str, &str)] = &[
@@ -122,16 +148,19 @@ fn lines_fit_on_a_screen() {
 
 #[test]
 fn files_are_short_or_have_a_reason() {
-    let excused = |path: &str| LONG_FILES.iter().any(|(long, _)| *long == path);
     let judge = |file: &Source| {
         let lines = file.text.lines().count();
-        match (lines > FILE_LIMIT, excused(&file.path)) {
-            (true, false) => Some(format!(
-                "{} has {lines} lines: split it, or list it with a reason",
+        let excuse = LONG_FILES.iter().find(|(path, _, _)| *path == file.path);
+        let limit = excuse.map_or(FILE_LIMIT, |(_, limit, _)| *limit);
+        match excuse {
+            _ if lines > limit => Some(format!(
+                "{} has {lines} lines, {limit} are allowed: split it",
                 file.path
             )),
-            (false, true) => Some(format!("{} needs no excuse any more", file.path)),
-            (true, true) | (false, false) => None,
+            Some(_) if lines <= FILE_LIMIT => {
+                Some(format!("{} needs no excuse any more", file.path))
+            }
+            Some(_) | None => None,
         }
     };
     let found: Vec<String> = sources(&[".rs"]).iter().filter_map(judge).collect();
