@@ -205,7 +205,9 @@ impl Life {
         if !self.open.is_empty() {
             self.wait_for_requests()?;
         }
+        // A command that a partition held up may still take effect, and has to be recovered from.
         self.pass(Duration::from_secs(5))?;
+        self.come_together()?;
         self.compare()
     }
 
