@@ -36,7 +36,10 @@ pub fn by_name(name: &str) -> impl Iterator<Item = &'static OptionRow> {
 
 /// The option that a word means in a section, under its modern or an older spelling.
 pub fn find(section: Section, name: &str) -> Option<Match> {
-    INDEX.get(name)?.iter().find_map(|(s, m)| (*s == section).then_some(*m))
+    INDEX
+        .get(name)?
+        .iter()
+        .find_map(|(s, m)| (*s == section).then_some(*m))
 }
 
 /// Every spelling with what it means in which section; a word means little in few sections.

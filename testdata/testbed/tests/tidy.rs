@@ -13,11 +13,6 @@ const LONG_FILES: &[(&str, usize, &str)] = &[
         "the life of a request; to be split into submission and answers",
     ),
     (
-        "engine/core/src/resync.rs",
-        980,
-        "both ends of a resync; to be split into source and target",
-    ),
-    (
         "engine/sim/src/hostile.rs",
         830,
         "a catalogue of misbehaviour, one function an entry",
