@@ -292,7 +292,7 @@ impl Life {
             33..=40 => self.read(),
             41..=43 => self.flush(),
             44..=45 => self.spoil_disk(),
-            46 => self.detach(),
+            46 => self.detach()?,
             47..=49 => self.attach(),
             50 => self.invalidate(),
             51..=52 => self.pause_or_resume(),
@@ -337,7 +337,9 @@ impl Life {
     fn spoil_disk(&mut self) {
         let node = self.random.below(2) as usize;
         let sound = self.world.nodes[1 - node].faults == Faults::default();
-        if !sound || !self.may_lose_a_disk() {
+        // For a Primary as in `detach`; an error comes when nobody expects it.
+        let primary = role(&self.world, node) == Some(Role::Primary);
+        if !sound || primary || !self.may_lose_a_disk() {
             return;
         }
         let sector = self.spots[self.random.below(self.spots.len() as u64) as usize] * 8;
@@ -356,20 +358,25 @@ impl Life {
         up_to_date(&self.world) && self.world.nodes[0].setup.net.protocol == Protocol::C
     }
 
-    fn detach(&mut self) {
+    /// A Primary detaches by itself: if it asks the peer, and the answer is lost, both begin a new
+    /// data generation. Then the administrator waits until the peer's generation is known here;
+    /// to attach or disconnect before that is a split brain by the protocol (seeds 9164, 9453 of
+    /// the schedules without this rule).
+    fn detach(&mut self) -> Result<(), Failure> {
         let node = self.random.below(2) as usize;
-        if self.may_lose_a_disk() {
-            // A Primary detaches by itself: if it asks the peer, and the answer is lost, both
-            // begin a new data generation, and that is a split brain by the protocol.
-            let primary = role(&self.world, node) == Some(Role::Primary);
-            let force = if primary || self.random.chance(300) {
-                Force::Yes
-            } else {
-                Force::No
-            };
-            let volume = VOLUME;
-            self.world.admin(node, Admin::Detach { volume, force });
+        let primary = role(&self.world, node) == Some(Role::Primary);
+        let clear = self.world.net.weather == Weather::Clear;
+        if !self.may_lose_a_disk() || primary && !clear {
+            return Ok(());
         }
+        let force = if primary || self.random.chance(300) {
+            Force::Yes
+        } else {
+            Force::No
+        };
+        let volume = VOLUME;
+        self.world.admin(node, Admin::Detach { volume, force });
+        self.pass(Duration::from_millis(50))
     }
 
     fn attach(&mut self) {

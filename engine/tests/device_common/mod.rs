@@ -84,7 +84,12 @@ impl Device {
 
     /// Stops the front end and returns what the memory holds.
     pub fn stop(mut self) -> Vec<u8> {
-        self.frontend().stop().unwrap();
+        // Whatever looks at new block devices may hold it for a moment.
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        while let Err(error) = self.frontend().stop() {
+            assert!(std::time::Instant::now() < deadline, "{error}");
+            std::thread::yield_now();
+        }
         self.queue_end();
         self.worker.take().unwrap().join().unwrap()
     }
