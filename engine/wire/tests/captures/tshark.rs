@@ -13,6 +13,9 @@ use crate::{Captured, everything};
 /// The port that the captured nodes used.
 const PORT: u16 = 7788;
 
+/// Segments of one direction: each with its sequence number.
+type Segments<'a> = Vec<(u32, &'a [u8])>;
+
 /// Writes a capture file of raw IPv4 packets.
 struct Pcap {
     bytes: Vec<u8>,
@@ -31,6 +34,17 @@ impl Pcap {
 
     /// One direction of a TCP connection, from its SYN on.
     fn stream(&mut self, connection: u32, from_r0: bool, content: &[u8]) {
+        self.disturbed(connection, from_r0, content, |_| {});
+    }
+
+    /// The same, but `disturb` may move or remove the segments.
+    fn disturbed(
+        &mut self,
+        connection: u32,
+        from_r0: bool,
+        content: &[u8],
+        disturb: impl FnOnce(&mut Segments<'_>),
+    ) {
         // The clients' ports tell connections apart; r1 is always the listening side here.
         let client = 40_000 + u16::try_from(connection).unwrap();
         let (ports, hosts) = match from_r0 {
@@ -39,10 +53,10 @@ impl Pcap {
         };
         let syn = if from_r0 { 0x02 } else { 0x12 };
         self.segment(ports, hosts, 0, syn, &[]);
-        let mut sequence = 1;
-        for chunk in content.chunks(1448) {
+        let mut segments = (1..).step_by(1448).zip(content.chunks(1448)).collect();
+        disturb(&mut segments);
+        for (sequence, chunk) in segments {
             self.segment(ports, hosts, sequence, 0x18, chunk);
-            sequence += chunk.len() as u32;
         }
     }
 
@@ -148,5 +162,39 @@ fn tshark_objects_to_packets_that_are_not_drbd() {
         let text = String::from_utf8_lossy(&output.stdout);
         assert_eq!(output.status.code(), Some(1), "{text}");
         assert!(text.contains(objection), "{text}");
+    }
+}
+
+/// A bridge with two processors may pass segments in another order, and so may any network.
+#[test]
+fn tshark_takes_segments_in_any_order_but_misses_none_in_silence() {
+    let (_, _, packets) = everything()
+        .find(|(set, stream, _)| set == "basic" && stream.sender == "r0" && !stream.meta)
+        .unwrap();
+    let good = encoded(&packets);
+    let judge = |disturb: &dyn Fn(&mut Segments<'_>)| {
+        let mut pcap = Pcap::new();
+        pcap.disturbed(1, true, &good, disturb);
+        let output = pcap.check();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        (output.status.code(), text)
+    };
+    let seen = |text: &str| text.split(": ").nth(1).map(str::to_owned);
+
+    let (status, whole) = judge(&|_| {});
+    assert_eq!(status, Some(0), "{whole}");
+    let orders: [&dyn Fn(&mut Segments<'_>); 2] = [&|segments| segments.swap(3, 4), &|segments| {
+        segments[2..].reverse()
+    }];
+    for order in orders {
+        let (status, text) = judge(order);
+        assert_eq!(status, Some(0), "{text}");
+        assert_eq!(seen(&text), seen(&whole), "every packet is still there");
+    }
+    for lost in [2..3, 3..5, 10..11] {
+        let (status, text) = judge(&|segments| {
+            segments.drain(lost.clone());
+        });
+        assert_eq!(status, Some(1), "{text}");
     }
 }
