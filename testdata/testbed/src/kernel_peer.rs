@@ -24,10 +24,32 @@ pub struct KernelPeer {
 impl KernelPeer {
     /// Boots the node that F2 calls `name`, with an empty disk of this size and F2's configuration.
     pub fn start(network: &Network, name: &str, disk_mebibytes: u64) -> Result<Self, Error> {
-        let peer = Self {
+        let peer = Self::not_started(network, name)?;
+        peer.boot(network, disk_mebibytes)?;
+        Ok(peer)
+    }
+
+    /// The same, with a copy of `image` as its disk.
+    pub fn start_with_disk(network: &Network, name: &str, image: &Path) -> Result<Self, Error> {
+        let peer = Self::not_started(network, name)?;
+        let context = Error::io("giving a kernel peer its disk");
+        fs::create_dir_all(peer.directory())
+            .and_then(|()| fs::copy(image, peer.image()))
+            .map_err(context)?;
+        peer.boot(network, 0)?;
+        Ok(peer)
+    }
+
+    fn not_started(network: &Network, name: &str) -> Result<Self, Error> {
+        Ok(Self {
             name: name.to_owned(),
             oracle: private_oracle(network)?,
-        };
+        })
+    }
+
+    /// `disk_mebibytes` counts where there is no disk yet.
+    fn boot(&self, network: &Network, disk_mebibytes: u64) -> Result<(), Error> {
+        let Self { name, .. } = self;
         let address = format!("{}/24", f2::address(name));
         let size = disk_mebibytes.to_string();
         let options = [
@@ -39,12 +61,12 @@ impl KernelPeer {
             &size,
         ];
         // The node keeps the standard streams of who starts it: they must not be ours.
-        let log = peer.oracle.join(format!("start-{name}"));
+        let log = self.oracle.join(format!("start-{name}"));
         let output = fs::File::create(&log).map_err(Error::io("starting a kernel peer"))?;
         let errors = output
             .try_clone()
             .map_err(Error::io("starting a kernel peer"))?;
-        let status = peer
+        let status = self
             .script("start")
             .args(options)
             .stdin(Stdio::null())
@@ -60,14 +82,14 @@ impl KernelPeer {
                 "kernel peer {name} did not start: {said}"
             )));
         }
-        peer.run(PREPARE)?;
+        self.run(PREPARE)?;
         for (file, content) in [
             ("global_common.conf", f2::GLOBAL_COMMON),
             ("r0.res", f2::RESOURCE),
         ] {
-            peer.run(&format!("cat > /etc/drbd.d/{file} <<'END'\n{content}END"))?;
+            self.run(&format!("cat > /etc/drbd.d/{file} <<'END'\n{content}END"))?;
         }
-        Ok(peer)
+        Ok(())
     }
 
     /// Its host name.

@@ -94,6 +94,16 @@ impl<'net> Ours<'net> {
         Self(host.unwrap_or_else(|error| panic!("{error}")))
     }
 
+    /// The same, with a copy of `image` as its disk.
+    pub fn start_with_disk(network: &'net Network, name: &str, image: &Path) -> Self {
+        let size = std::fs::metadata(image).expect("the image exists").len();
+        let node = Self::start(network, name, size >> 20);
+        std::fs::copy(image, node.disk_image()).expect("the disk takes the image");
+        // What the loop device of the host has read before is not true any more.
+        node.sh("blockdev --flushbufs /dev/sdb1");
+        node
+    }
+
     /// Whether the engine that `/run/drbd/engine.pid` names is alive.
     pub fn engine_runs(&self) -> bool {
         self.try_sh("kill -0 $(cat /run/drbd/engine.pid)").status == 0
