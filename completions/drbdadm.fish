@@ -1,2 +1,2 @@
 # fish completion for drbdadm, see drbdadm.bash.
-command -q drbdadm; and COMPLETE=fish drbdadm | source
+command -q drbdadm; and DRBDADM_COMPLETE=fish drbdadm | source

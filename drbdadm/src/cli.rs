@@ -36,8 +36,10 @@ pub struct Invocation {
     pub diff: bool,
     /// The command, by its present name.
     pub command: Option<&'static str>,
-    /// Words for the backend.
+    /// Words for the backend, in the spelling of today.
     pub backend: Vec<String>,
+    /// The same as they were given: what the dry run of an older series shows.
+    pub backend_as_given: Vec<String>,
     /// Resource names.
     pub names: Vec<String>,
     /// Remarks for stderr.
@@ -71,26 +73,126 @@ enum Argument {
     Optional,
 }
 
-/// drbdadm's own options: long, short, argument; in the order of the help.
-pub(crate) const GENERAL: &[(&str, Option<char>, bool)] = &[
-    ("stacked", Some('S'), false),
-    ("dry-run", Some('d'), false),
-    ("verbose", Some('v'), false),
-    ("config-file", Some('c'), true),
-    ("config-to-test", Some('t'), true),
-    ("drbdsetup", Some('s'), true),
-    ("drbdmeta", Some('m'), true),
-    ("drbd-proxy-ctl", Some('p'), true),
-    ("sh-varname", Some('n'), true),
-    ("peer", Some('P'), true),
-    ("version", Some('V'), false),
-    ("setup-option", Some('W'), true),
-    ("help", Some('h'), false),
+/// An option of drbdadm itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct General {
+    pub long: &'static str,
+    pub short: Option<char>,
+    /// What stands for its value, if it takes one.
+    pub value: Option<&'static str>,
+    /// What it does, for the manual and for completion.
+    pub about: &'static str,
+}
+
+const fn general(
+    long: &'static str,
+    short: Option<char>,
+    value: Option<&'static str>,
+    about: &'static str,
+) -> General {
+    General {
+        long,
+        short,
+        value,
+        about,
+    }
+}
+
+/// In the order of the help.
+pub(crate) const GENERAL: &[General] = &[
+    general("stacked", Some('S'), None, "Work on stacked resources only"),
+    general(
+        "dry-run",
+        Some('d'),
+        None,
+        "Print the commands instead of running them; twice: check the own addresses nevertheless",
+    ),
+    general(
+        "verbose",
+        Some('v'),
+        None,
+        "Print the commands and run them; more often: explain what `adjust` compares",
+    ),
+    general(
+        "config-file",
+        Some('c'),
+        Some("FILE"),
+        "Read this configuration; `-` is the standard input",
+    ),
+    general(
+        "config-to-test",
+        Some('t'),
+        Some("FILE"),
+        "Read this file after the configuration; only for `dump`, `dump-xml` and `sh-nop`",
+    ),
+    general(
+        "drbdsetup",
+        Some('s'),
+        Some("PROGRAM"),
+        "Run this as drbdsetup",
+    ),
+    general(
+        "drbdmeta",
+        Some('m'),
+        Some("PROGRAM"),
+        "Run this as drbdmeta",
+    ),
+    general(
+        "drbd-proxy-ctl",
+        Some('p'),
+        Some("PROGRAM"),
+        "Run this as drbd-proxy-ctl",
+    ),
+    general(
+        "sh-varname",
+        Some('n'),
+        Some("NAME"),
+        "Print `NAME=RESOURCE` before each command that is printed",
+    ),
+    general(
+        "peer",
+        Some('P'),
+        Some("HOST"),
+        "The peer that is meant where a resource has more than two hosts",
+    ),
+    general(
+        "version",
+        Some('V'),
+        None,
+        "Print the versions as shell assignments",
+    ),
+    general(
+        "setup-option",
+        Some('W'),
+        Some("WORD"),
+        "Pass this word on to drbdsetup or drbdmeta",
+    ),
+    general(
+        "help",
+        Some('h'),
+        None,
+        "Show help, in general or for the command",
+    ),
 ];
 
-/// Ours; the genuine programs have no such option.
+/// Ours; the genuine programs have no such options, so that their help does not name them.
+pub(crate) const EXTENSIONS: &[General] = &[
+    general(
+        ERA,
+        None,
+        Some("SERIES"),
+        "Print as that series did: `0.7`, `8.0`, `8.2`, `8.3`, `8.4` or `auto`",
+    ),
+    general(
+        TO,
+        None,
+        Some("SERIES"),
+        "Of `convert`: what to write; only `8.4`",
+    ),
+    general(DIFF, None, None, "Of `convert`: show what changes"),
+];
+
 const ERA: &str = "era";
-/// Of `convert`: what to convert to, and whether only the changes are shown.
 const TO: &str = "to";
 const DIFF: &str = "diff";
 
@@ -146,19 +248,13 @@ pub fn parse(program: &str, arguments: &[String], default_era: Option<Era>) -> O
             )
         })
         .collect();
-    longs.extend(GENERAL.iter().map(|(name, _, takes)| {
-        (
-            *name,
-            if *takes {
-                Argument::Required
-            } else {
-                Argument::None
-            },
-        )
+    longs.extend(GENERAL.iter().chain(EXTENSIONS).map(|option| {
+        let argument = match option.value {
+            Some(_) => Argument::Required,
+            None => Argument::None,
+        };
+        (option.long, argument)
     }));
-    longs.insert(ERA, Argument::Required);
-    longs.insert(TO, Argument::Required);
-    longs.insert(DIFF, Argument::None);
     let mut reader = Reader {
         program,
         longs,
@@ -231,7 +327,7 @@ impl Reader<'_> {
             Some((name, value)) => (name, Some(value.to_owned())),
             None => (word, None),
         };
-        let name = self.resolve(given)?;
+        let name = self.resolve(given, word)?;
         let argument = self.longs.get(name).copied().unwrap_or(Argument::None);
         let value = match (argument, value) {
             (Argument::None, Some(_)) => {
@@ -249,19 +345,19 @@ impl Reader<'_> {
     }
 
     /// The full name behind an unambiguous beginning.
-    fn resolve(&self, given: &str) -> Result<&'static str, Outcome> {
+    fn resolve(&self, given: &str, word: &str) -> Result<&'static str, Outcome> {
         if let Some((name, _)) = self.longs.get_key_value(given) {
             return Ok(name);
         }
         let mut matching = self.longs.keys().filter(|name| name.starts_with(given));
         match (matching.next(), matching.next()) {
             (Some(only), None) => Ok(only),
-            (None, _) => Err(self.refuse(&format!("unrecognized option '--{given}'"))),
+            (None, _) => Err(self.refuse(&format!("unrecognized option '--{word}'"))),
             (Some(_), Some(_)) => {
                 let all = self.longs.keys().filter(|name| name.starts_with(given));
                 let possibilities: String = all.map(|name| format!(" '--{name}'")).collect();
                 Err(self.refuse(&format!(
-                    "option '--{given}' is ambiguous; possibilities:{possibilities}"
+                    "option '--{word}' is ambiguous; possibilities:{possibilities}"
                 )))
             }
         }
@@ -273,12 +369,12 @@ impl Reader<'_> {
         rest: &mut impl Iterator<Item = &'w String>,
     ) -> Result<(), Outcome> {
         for (at, letter) in cluster.char_indices() {
-            let found = GENERAL.iter().find(|(_, short, _)| *short == Some(letter));
-            let Some((name, _, takes_value)) = found else {
+            let found = GENERAL.iter().find(|option| option.short == Some(letter));
+            let Some(General { long, value, .. }) = found else {
                 return Err(self.refuse(&format!("invalid option -- '{letter}'")));
             };
-            if !takes_value {
-                self.apply(name, None)?;
+            if value.is_none() {
+                self.apply(long, None)?;
                 continue;
             }
             let attached = &cluster[at + letter.len_utf8()..];
@@ -290,7 +386,7 @@ impl Reader<'_> {
             if value.is_none() {
                 return Err(self.refuse(&format!("option requires an argument -- '{letter}'")));
             }
-            return self.apply(name, value);
+            return self.apply(long, value);
         }
         Ok(())
     }
@@ -391,8 +487,10 @@ impl Reader<'_> {
                 self.program, command.name
             ));
         }
-        let words = self.words.into_iter().map(|w| modern(command, w.text));
-        self.invocation.backend = words.collect();
+        let words: Vec<String> = self.words.into_iter().map(|w| w.text).collect();
+        let modern = words.iter().map(|word| modern(command, word));
+        self.invocation.backend = modern.collect();
+        self.invocation.backend_as_given = words;
         if self.invocation.names.is_empty() && command.takes_resources() {
             if !command.defaults_to_all() {
                 return Outcome::Usage {
@@ -417,12 +515,12 @@ fn may_take(command: &Command, word: &Word) -> bool {
 }
 
 /// The present spelling of what scripts of older series pass after `--`.
-fn modern(command: &Command, word: String) -> String {
-    let spelling = match (command.name, word.as_str()) {
+fn modern(command: &Command, word: &str) -> String {
+    let spelling = match (command.name, word) {
         ("primary", "-o" | "-f" | "--do-what-I-say") => "--force",
         ("connect", "-D") => "--discard-my-data",
         ("connect", "-n") => "--tentative",
-        _ => return word,
+        _ => word,
     };
     spelling.to_owned()
 }

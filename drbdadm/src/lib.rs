@@ -9,6 +9,7 @@
 //! * [`plan`]: pure: (resource, running state, command) to the calls to make.
 //! * [`run`]: makes them, or prints them for `-d`.
 //! * [`report`]: what a terminal is shown besides the genuine messages.
+//! * [`manual`]: the tables of the manual pages.
 //! * [`handler`]: drbdadm as the engine's helper.
 //! * [`wait`]: the wait for peers at boot.
 //! * `inform`: answers from the configuration alone.
@@ -30,6 +31,7 @@ pub mod environment;
 pub mod handler;
 mod inform;
 mod load;
+pub mod manual;
 mod old;
 pub mod plan;
 pub mod report;

@@ -22,10 +22,14 @@ pub fn help(command: Option<&str>) -> String {
         ),
     };
     text.push_str("\nGENERAL OPTIONS:\n");
-    for (long, short, takes) in GENERAL {
-        let (equals, blank) = if *takes { ("=...", " ...") } else { ("", "") };
+    for option in GENERAL {
+        let (equals, blank) = match option.value {
+            Some(_) => ("=...", " ..."),
+            None => ("", ""),
+        };
+        let short = option.short;
         let short = short.map_or_else(String::new, |c| format!(", -{c}{blank}"));
-        text.push_str(&format!("  --{long}{equals}{short}\n"));
+        text.push_str(&format!("  --{}{equals}{short}\n", option.long));
     }
     match command {
         None => {

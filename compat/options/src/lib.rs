@@ -5,6 +5,7 @@
 //! * [`row`]: what a row says (name, section, kind, limits, older spellings, control attribute).
 //! * [`table`]: the rows.
 //! * [`lookup`]: finding rows by name, section, era or `drbdsetup` command.
+//! * [`manual`]: rows as entries of manual pages.
 //!
 //! Parser, range check, dump, dry-run command lines, `drbdsetup` option parsing and `show`, help,
 //! man page tables and completion all read these rows; nothing else in the project lists options.
@@ -15,6 +16,7 @@
 
 pub mod era;
 pub mod lookup;
+pub mod manual;
 pub mod number;
 pub mod row;
 pub mod table;

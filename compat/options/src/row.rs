@@ -28,6 +28,20 @@ pub enum Section {
 }
 
 impl Section {
+    /// Every section, in the order of the manual.
+    pub const ALL: [Self; 10] = [
+        Self::Global,
+        Self::Resource,
+        Self::Startup,
+        Self::Disk,
+        Self::Net,
+        Self::Syncer,
+        Self::Options,
+        Self::Handlers,
+        Self::Proxy,
+        Self::CommandLine,
+    ];
+
     /// The keyword that opens the section; empty where there is none.
     pub const fn keyword(self) -> &'static str {
         match self {
@@ -227,6 +241,8 @@ pub struct OptionRow {
     pub short: Option<char>,
     /// What it does, in a few words, for help and manual.
     pub about: &'static str,
+    /// What else the manual says: sentences, with what is typed between backticks.
+    pub details: &'static str,
 }
 
 impl OptionRow {
@@ -302,6 +318,7 @@ impl OptionRow {
             aliases: &[],
             short: None,
             about: "",
+            details: "",
         }
     }
 
@@ -363,6 +380,11 @@ impl OptionRow {
 
     pub(crate) const fn about(mut self, text: &'static str) -> Self {
         self.about = text;
+        self
+    }
+
+    pub(crate) const fn details(mut self, text: &'static str) -> Self {
+        self.details = text;
         self
     }
 }

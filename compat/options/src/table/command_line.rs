@@ -87,7 +87,8 @@ pub(super) static ROWS: &[OptionRow] = &[
         }),
     )
     .taken_by(&[C::Status])
-    .about("colour the states"),
+    .about("colour the states")
+    .details("`always`, `never`, or `auto`: on a terminal."),
     row("timestamps", Kind::Flag)
         .taken_by(&[C::Events2])
         .about("begin each line with the time"),

@@ -57,7 +57,11 @@ pub(super) static ROWS: &[OptionRow] = &[
     ])
     .sent(Nest::DiskConf, 4, ATTACH)
     .short('d')
-    .about("use only this much of the backing device; 0 is all"),
+    .about("use only this much of the backing device; 0 is all")
+    .details(
+        "A number without unit counted KiB up to 8.2.6, and counts sectors of 512 bytes \
+         since.",
+    ),
     row("max-bio-bvecs", Kind::Number(num(0, 128, 0, "")))
         .since(Era::V82)
         .sent(Nest::DiskConf, 5, ATTACH)
@@ -74,7 +78,14 @@ pub(super) static ROWS: &[OptionRow] = &[
     .since(Era::V07)
     .default_was(&[(Era::V83, "pass_on")])
     .short('e')
-    .about("what to do when the backing device fails"),
+    .about("what to do when the backing device fails")
+    .details(
+        "`pass_on`: the block is marked as out of sync and the peer is asked instead; the \
+         application gets an error only if the peer cannot help. `call-local-io-error`: the \
+         handler `local-io-error` is run. `detach`: the backing device is given up, and the \
+         peer's is used. 0.7 also had `panic`; it is read as `call-local-io-error` with a \
+         handler that halts the node.",
+    ),
     sent(
         "fencing",
         choice(
@@ -89,28 +100,41 @@ pub(super) static ROWS: &[OptionRow] = &[
     )
     .since(Era::V80)
     .short('f')
-    .about("what to do about a peer that cannot be reached"),
+    .about("what to do about a peer that cannot be reached")
+    .details(
+        "`dont-care`: nothing. `resource-only`: a primary that loses its peer runs the \
+         handler `fence-peer`, which makes sure that the peer cannot become primary with \
+         outdated data. `resource-and-stonith`: the same, and all requests wait until the \
+         handler has answered.",
+    ),
     bool_row("disk-barrier", false, 16)
         .since(Era::V82)
         .default_was(&[(Era::V83, "yes")])
         .spelled(&[negated("no-disk-barrier", Section::Disk, Era::V82)])
         .short('a')
-        .about("order writes with barriers"),
+        .about("order writes with barriers")
+        .details(
+            "The first method of `disk-barrier`, `disk-flushes`, `disk-drain` that is on and \
+         that the device supports keeps the order of writes.",
+        ),
     bool_row("disk-flushes", true, 17)
         .since(Era::V82)
         .spelled(&[negated("no-disk-flushes", Section::Disk, Era::V82)])
         .short('i')
-        .about("order writes with flushes of the backing device"),
+        .about("order writes with flushes of the backing device")
+        .details("Turn it off only for a controller whose cache survives a loss of power."),
     bool_row("disk-drain", true, 18)
         .since(Era::V82)
         .spelled(&[negated("no-disk-drain", Section::Disk, Era::V82)])
         .short('D')
-        .about("order writes by waiting for them"),
+        .about("order writes by waiting for them")
+        .details("With all three methods off the order of writes is not kept: data can be lost."),
     bool_row("md-flushes", true, 19)
         .since(Era::V82)
         .spelled(&[negated("no-md-flushes", Section::Disk, Era::V82)])
         .short('m')
-        .about("flush meta-data writes"),
+        .about("flush meta-data writes")
+        .details("Turn it off only for a controller whose cache survives a loss of power."),
     sent(
         "resync-rate",
         Kind::Number(scaled(Scale::Kib, 1, 4_194_304, 250, "bytes/second")),
@@ -127,7 +151,8 @@ pub(super) static ROWS: &[OptionRow] = &[
         old("rate", Section::Disk, Era::V84, Era::V83),
     ])
     .short('r')
-    .about("speed of the resync when the controller is off, and its start value"),
+    .about("speed of the resync when the controller is off, and its start value")
+    .details("With `c-plan-ahead 0` it is the speed all the time."),
     sent(
         "resync-after",
         Kind::MinorOfResource(num(-1, 1_048_575, -1, "")),
@@ -140,15 +165,22 @@ pub(super) static ROWS: &[OptionRow] = &[
         old("after", Section::Disk, Era::V84, Era::V83),
     ])
     .short('a')
-    .about("do not resync before that resource has finished"),
+    .about("do not resync before that resource has finished")
+    .details("Written as `NAME` or `NAME/VOLUME`; for disks that share a spindle."),
     sent("al-extents", Kind::Number(num(67, 65_534, 1237, "")), 10)
         .since(Era::V07)
         .check(Check::UntilV83)
         .was(&[(Era::V83, num(7, 3833, 127, ""))])
         .spelled(&[old("al-extents", Section::Syncer, Era::V07, Era::V83)])
         .short('e')
-        .about("size of the activity log, in extents of 4 MiB"),
-    bool_row("al-updates", true, 23).about("keep the activity log up to date on disk"),
+        .about("size of the activity log, in extents of 4 MiB")
+        .details(
+            "A larger log means fewer meta-data writes, and a longer resync after a crash of \
+         the primary.",
+        ),
+    bool_row("al-updates", true, 23)
+        .about("keep the activity log up to date on disk")
+        .details("Without it a crash of the primary means a full resync."),
     bool_row("discard-zeroes-if-aligned", true, 24).about("trust aligned discards to leave zeroes"),
     bool_row("disable-write-same", false, 26).about("do not use WRITE SAME"),
     controller(
@@ -159,7 +191,8 @@ pub(super) static ROWS: &[OptionRow] = &[
     )
     .was(&[(Era::V83, num(0, 300, 0, "1/10 seconds"))])
     .short('p')
-    .about("how far the resync controller plans ahead; 0 is a fixed rate"),
+    .about("how far the resync controller plans ahead; 0 is a fixed rate")
+    .details("It should be several times the round trip time of the network."),
     controller(
         "c-delay-target",
         num(1, 100, 10, "1/10 seconds"),
@@ -204,7 +237,11 @@ pub(super) static ROWS: &[OptionRow] = &[
     )
     .since(Era::V83)
     .short('t')
-    .about("how long the backing device may take for a request; 0 is for ever"),
+    .about("how long the backing device may take for a request; 0 is for ever")
+    .details(
+        "A device that takes longer is treated as failed. Dangerous: a request that \
+         completes after that may overwrite newer data.",
+    ),
     sent(
         "read-balancing",
         choice(
@@ -225,7 +262,14 @@ pub(super) static ROWS: &[OptionRow] = &[
         ),
         21,
     )
-    .about("which side serves reads"),
+    .about("which side serves reads")
+    .details(
+        "`prefer-local` and `prefer-remote` always choose that side. `round-robin` \
+         alternates. `least-pending` takes the side with fewer unfinished requests. \
+         `when-congested-remote` asks the peer when the own device is busy. `32K-striping`, \
+         `64K-striping`, `128K-striping`, `256K-striping`, `512K-striping` and \
+         `1M-striping` choose by the address.",
+    ),
     sent(
         "rs-discard-granularity",
         Kind::Number(num(0, 1_048_576, 0, "")),
@@ -242,7 +286,8 @@ pub(super) static ROWS: &[OptionRow] = &[
         .until(Era::V07)
         .check(Check::Always)
         .short('g')
-        .about("resync lower groups first; today resync-after"),
+        .about("resync lower groups first; today resync-after")
+        .details("Groups are read as a `resync-after` chain."),
     OptionRow::new(
         "delay-probe-volume",
         Section::Syncer,

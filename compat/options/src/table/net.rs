@@ -70,11 +70,16 @@ pub(super) static ROWS: &[OptionRow] = &[
     )
     .since(Era::V07)
     .spelled(&[old("protocol", Section::Resource, Era::V07, Era::V83)])
-    .about("when a write counts as done: sent (A), received (B), on both disks (C)"),
+    .about("when a write counts as done: sent (A), received (B), on both disks (C)")
+    .details(
+        "`A`: when it is on the local disk and in the send buffer. `B`: when the peer has \
+         it in memory. `C`: when it is on both disks.",
+    ),
     checked("timeout", num(1, 600, 60, "1/10 seconds"), 8)
         .since(Era::V07)
         .short('t')
-        .about("how long the peer may take to answer"),
+        .about("how long the peer may take to answer")
+        .details("It must be shorter than `connect-int` and `ping-int`."),
     checked("max-epoch-size", num(1, 20_000, 2048, ""), 15)
         .since(Era::V07)
         .short('e')
@@ -120,11 +125,13 @@ pub(super) static ROWS: &[OptionRow] = &[
     bool_row("allow-two-primaries", false, 24)
         .since(Era::V80)
         .short('m')
-        .about("both nodes may be primary"),
+        .about("both nodes may be primary")
+        .details("For cluster file systems and live migration; needs protocol C."),
     sent("cram-hmac-alg", text(63), 2)
         .since(Era::V80)
         .short('a')
-        .about("digest with which the nodes authenticate each other"),
+        .about("digest with which the nodes authenticate each other")
+        .details("For example `sha1`. Without it nobody has to prove anything."),
     sent(
         "shared-secret",
         Kind::Text {
@@ -151,7 +158,15 @@ pub(super) static ROWS: &[OptionRow] = &[
     )
     .since(Era::V80)
     .short('A')
-    .about("split brain, no primary"),
+    .about("split brain, no primary")
+    .details(
+        "`disconnect`: nobody decides, an administrator has to. `discard-younger-primary`: \
+         the side that was primary first wins. `discard-older-primary`: the side that was \
+         primary last wins. `discard-zero-changes`: if only one side wrote, that side wins. \
+         `discard-least-changes`: the side that wrote more wins. `discard-local`, \
+         `discard-remote`: this, or the other, side loses; `discard-node-NAME` names the \
+         loser.",
+    ),
     choice(
         "after-sb-1pri",
         &[
@@ -165,7 +180,14 @@ pub(super) static ROWS: &[OptionRow] = &[
     )
     .since(Era::V80)
     .short('B')
-    .about("split brain, one primary"),
+    .about("split brain, one primary")
+    .details(
+        "`disconnect`: an administrator has to decide. `consensus`: what `after-sb-0pri` \
+         says, if that makes the secondary lose. `discard-secondary`: the primary wins. \
+         `call-pri-lost-after-sb`: what `after-sb-0pri` says; if the primary loses, it runs \
+         its handler `pri-lost-after-sb`. `violently-as0p`: what `after-sb-0pri` says, even \
+         if the data changes below a primary.",
+    ),
     choice(
         "after-sb-2pri",
         &[
@@ -177,7 +199,13 @@ pub(super) static ROWS: &[OptionRow] = &[
     )
     .since(Era::V80)
     .short('C')
-    .about("split brain, two primaries"),
+    .about("split brain, two primaries")
+    .details(
+        "`disconnect`: an administrator has to decide. `call-pri-lost-after-sb`: what \
+         `after-sb-0pri` says; the loser runs its handler `pri-lost-after-sb`, which has to \
+         make it secondary, usually by a reboot. `violently-as0p`: what `after-sb-0pri` \
+         says, even if the data changes below a primary.",
+    ),
     bool_row("always-asbp", false, 27)
         .since(Era::V80)
         .short('P')
@@ -189,7 +217,11 @@ pub(super) static ROWS: &[OptionRow] = &[
     )
     .since(Era::V80)
     .short('R')
-    .about("resync direction contradicts the roles"),
+    .about("resync direction contradicts the roles")
+    .details(
+        "`disconnect`: no connection. `call-pri-lost`: the primary runs its handler \
+         `pri-lost`. `violently`: the resync runs, and data changes below a primary.",
+    ),
     sent(
         "ping-timeout",
         Kind::Number(num(1, 300, 5, "1/10 seconds")),
@@ -202,7 +234,8 @@ pub(super) static ROWS: &[OptionRow] = &[
     sent("data-integrity-alg", text(63), 3)
         .since(Era::V82)
         .short('d')
-        .about("digest that guards data on the wire"),
+        .about("digest that guards data on the wire")
+        .details("It costs time; for finding broken hardware."),
     bool_row("tcp-cork", true, 26)
         .since(Era::V82)
         .spelled(&[negated("no-tcp-cork", Section::Net, Era::V82)])
@@ -215,7 +248,12 @@ pub(super) static ROWS: &[OptionRow] = &[
     )
     .since(Era::V83)
     .short('g')
-    .about("what to do when the send queue is full"),
+    .about("what to do when the send queue is full")
+    .details(
+        "`block`: writes wait. `pull-ahead`: blocks are marked as out of sync instead of \
+         being sent, and resynchronised later; only with protocol A. `disconnect`: the \
+         connection is given up.",
+    ),
     checked(
         "congestion-fill",
         scaled(Scale::Sectors, 0, 20_971_520, 0, "bytes"),
@@ -240,7 +278,8 @@ pub(super) static ROWS: &[OptionRow] = &[
         .since(Era::V82)
         .spelled(&[old("verify-alg", Section::Syncer, Era::V82, Era::V83)])
         .short('v')
-        .about("digest of the online verification"),
+        .about("digest of the online verification")
+        .details("Without it `drbdadm verify` is refused."),
     bool_row("use-rle", true, 29)
         .since(Era::V83)
         .default_was(&[(Era::V83, "no")])
@@ -261,5 +300,9 @@ pub(super) static ROWS: &[OptionRow] = &[
     .since(Era::V07)
     .until(Era::V07)
     .short('d')
-    .about("what to do when the connection is lost; today it is always tried again"),
+    .about("what to do when the connection is lost; today it is always tried again")
+    .details(
+        "`reconnect`: try again. `stand_alone`: do not. `freeze_io`: stop all requests. \
+         Only the first has an equivalent today.",
+    ),
 ];

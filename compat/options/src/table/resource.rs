@@ -30,9 +30,11 @@ pub(super) static ROWS: &[OptionRow] = &[
     )])
     .sent(Nest::ResourceOpts, 2, BOTH)
     .short('n')
-    .about("what requests get when neither side has usable data"),
+    .about("what requests get when neither side has usable data")
+    .details("`io-error`: an error. `suspend-io`: they wait until data is there again."),
     OptionRow::new("incon-degr-cmd", Section::Resource, text(80))
         .since(Era::V07)
         .until(Era::V07)
-        .about("run when becoming primary degraded and inconsistent; today pri-on-incon-degr"),
+        .about("run when becoming primary degraded and inconsistent; today pri-on-incon-degr")
+        .details("A statement of the resource; it is read as that handler."),
 ];

@@ -15,7 +15,8 @@ pub(super) static ROWS: &[OptionRow] = &[
         .check(Check::Always)
         .taken_by(WAIT)
         .short('t')
-        .about("how long to wait for the peer at boot; 0 is for ever"),
+        .about("how long to wait for the peer at boot; 0 is for ever")
+        .details("Used by `drbdadm wait-connect`, `wait-con-int` and the init script."),
     row(
         "degr-wfc-timeout",
         Kind::Number(num(0, 300_000, 0, "seconds")),
@@ -39,11 +40,13 @@ pub(super) static ROWS: &[OptionRow] = &[
         .since(Era::V80)
         .taken_by(WAIT)
         .short('w')
-        .about("keep waiting after a split brain"),
+        .about("keep waiting after a split brain")
+        .details("Otherwise the wait ends as soon as a split brain is found."),
     row("stacked-timeouts", Kind::Flag)
         .since(Era::V83)
         .about("use the timeouts above for stacked resources, too"),
     row("become-primary-on", Kind::Words)
         .since(Era::V80)
-        .about("nodes that become primary at boot, or `both`"),
+        .about("nodes that become primary at boot, or `both`")
+        .details("With `both`, `allow-two-primaries` must be set, too."),
 ];
