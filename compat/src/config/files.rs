@@ -1,8 +1,9 @@
 //! Files: their names, their text, and `include` (spec 10 sections 1.2 and 1.3).
 
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
+    rc::Rc,
     sync::Arc,
 };
 
@@ -11,6 +12,7 @@ use super::{
     diagnostic::{Abort, Source, SourceId},
     glob, lexer,
     session::Session,
+    storage::Storage,
 };
 
 /// A file's names and text.
@@ -24,6 +26,9 @@ pub(super) struct File {
 /// The most text that one configuration may consist of, included files counted each time: a
 /// defence against include storms, far above any real cluster.
 const MAX_BYTES: usize = 1 << 30;
+
+/// How deep files may include each other: the genuine programs run out of file descriptors.
+const MAX_DEPTH: u32 = 200;
 
 /// Parses one file into the session. `base` is the line before its first one.
 pub(super) fn parse(session: &mut Session, file: File, base: u32) -> Result<(), Abort> {
@@ -67,18 +72,26 @@ pub(super) fn include(
         let text = format!("chdir(\"{from}\") failed: No such file or directory");
         return Err(session.fatal(text, 1));
     };
-    let found = glob::expand(directory, pattern);
+    if session.depth >= MAX_DEPTH {
+        let text = format!("{from}: {MAX_DEPTH} files include each other, that is too deep");
+        return Err(session.fatal(text, 10));
+    }
+    let storage = Rc::clone(&session.storage);
+    let Ok(found) = glob::expand(&*storage, directory, pattern) else {
+        let text = format!("{pattern}: the pattern matches too many names");
+        return Err(session.fatal(text, 10));
+    };
     if found.is_empty() && !pattern.contains(['?', '*', '[']) {
         return Ok(Some(pattern.to_owned()));
     }
     let mut missing = None;
     for name in found {
         let path = directory.join(&name);
-        let real = path.canonicalize().unwrap_or_else(|_| path.clone());
+        let real = storage.real(&path).unwrap_or_else(|| path.clone());
         if !session.seen.insert(real) {
             continue;
         }
-        match read(&path) {
+        match read(&*storage, &path) {
             Ok(text) => {
                 let total: usize = session.sources.iter().map(|s| s.text.len()).sum();
                 if total.saturating_add(text.len()) > MAX_BYTES {
@@ -87,10 +100,13 @@ pub(super) fn include(
                 }
                 let file = File {
                     shown: Arc::from(name.as_str()),
-                    file: Arc::from(absolute(&path)),
+                    file: Arc::from(absolute(&*storage, &path)),
                     text,
                 };
-                parse(session, file, 0)?;
+                session.depth += 1;
+                let result = parse(session, file, 0);
+                session.depth -= 1;
+                result?;
             }
             Err(_) => missing = Some(name),
         }
@@ -99,8 +115,8 @@ pub(super) fn include(
 }
 
 /// The text of a file. Bytes that are no UTF-8 survive as private characters.
-pub(super) fn read(path: &Path) -> io::Result<Arc<str>> {
-    fs::read(path).map(|bytes| Arc::from(decode(bytes)))
+pub(super) fn read(storage: &dyn Storage, path: &Path) -> io::Result<Arc<str>> {
+    storage.read(path).map(|bytes| Arc::from(decode(bytes)))
 }
 
 /// First of the 128 characters that stand for bytes which are no UTF-8.
@@ -137,12 +153,12 @@ pub fn encode(text: &str) -> Vec<u8> {
 }
 
 /// The absolute name: symbolic links of the directory are resolved, the last component is kept.
-pub(super) fn absolute(path: &Path) -> String {
+pub(super) fn absolute(storage: &dyn Storage, path: &Path) -> String {
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
         _ => PathBuf::from("."),
     };
-    let directory = directory.canonicalize().unwrap_or(directory);
+    let directory = storage.real(&directory).unwrap_or(directory);
     let name = path.file_name().unwrap_or(path.as_os_str());
     decode(directory.join(name).into_os_string().into_encoded_bytes())
 }

@@ -1,10 +1,23 @@
 //! File name patterns as libc's `glob` without flags expands them: `*`, `?`, `[...]`, backslash;
 //! a leading dot must be matched by a dot; results sorted.
 
-use std::{fs, path::Path};
+use std::path::Path;
+
+use super::storage::Storage;
+
+/// The most names that a pattern may match: `*/../*/../*` multiplies a few files to any number.
+const MAX_NAMES: usize = 1 << 16;
+
+/// A pattern matched more names than any configuration consists of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct TooMany;
 
 /// The names that match, relative to `directory` unless the pattern is absolute.
-pub(super) fn expand(directory: &Path, pattern: &str) -> Vec<String> {
+pub(super) fn expand(
+    storage: &dyn Storage,
+    directory: &Path,
+    pattern: &str,
+) -> Result<Vec<String>, TooMany> {
     let (mut found, rest) = match pattern.strip_prefix('/') {
         Some(rest) => (vec!["/".to_owned()], rest),
         None => (vec![String::new()], pattern),
@@ -14,25 +27,26 @@ pub(super) fn expand(directory: &Path, pattern: &str) -> Vec<String> {
         let more = components.peek().is_some();
         found = found
             .iter()
-            .flat_map(|prefix| step(directory, prefix, component))
+            .flat_map(|prefix| step(storage, directory, prefix, component))
             .map(|name| if more { format!("{name}/") } else { name })
+            .take(MAX_NAMES + 1)
             .collect();
+        if found.len() > MAX_NAMES {
+            return Err(TooMany);
+        }
     }
-    found.retain(|name| directory.join(name).symlink_metadata().is_ok());
+    found.retain(|name| storage.exists(&directory.join(name)));
     found.sort_unstable();
-    found
+    Ok(found)
 }
 
 /// The names that one component matches behind a prefix.
-fn step(directory: &Path, prefix: &str, component: &str) -> Vec<String> {
+fn step(storage: &dyn Storage, directory: &Path, prefix: &str, component: &str) -> Vec<String> {
     if !component.contains(['*', '?', '[']) {
         return vec![format!("{prefix}{}", unescape(component))];
     }
-    let Ok(entries) = fs::read_dir(directory.join(prefix)) else {
-        return Vec::new();
-    };
     let pattern: Vec<char> = component.chars().collect();
-    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let names = storage.names(&directory.join(prefix)).into_iter();
     names
         .filter(|name| !name.starts_with('.') || pattern.first() == Some(&'.'))
         .filter(|name| matches(&pattern, &name.chars().collect::<Vec<_>>()))
@@ -124,7 +138,9 @@ fn class(pattern: &[char], c: char) -> Option<(bool, usize)> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::storage::{Disk, Memory};
     use super::*;
+    use std::fs;
 
     fn hit(pattern: &str, name: &str) -> bool {
         matches(
@@ -152,11 +168,23 @@ mod tests {
         for name in ["b.res", "a.res", ".c.res", "x.conf"] {
             fs::write(dir.path().join(name), "").unwrap();
         }
-        assert_eq!(expand(dir.path(), "*.res"), ["a.res", "b.res"]);
-        assert_eq!(expand(dir.path(), ".*.res"), [".c.res"]);
-        assert_eq!(expand(dir.path(), "x.conf"), ["x.conf"]);
-        assert!(expand(dir.path(), "y.conf").is_empty());
+        assert_eq!(
+            expand(&Disk, dir.path(), "*.res").unwrap(),
+            ["a.res", "b.res"]
+        );
+        assert_eq!(expand(&Disk, dir.path(), ".*.res").unwrap(), [".c.res"]);
+        assert_eq!(expand(&Disk, dir.path(), "x.conf").unwrap(), ["x.conf"]);
+        assert!(expand(&Disk, dir.path(), "y.conf").unwrap().is_empty());
         let absolute = format!("{}/?.res", dir.path().display());
-        assert_eq!(expand(Path::new("/"), &absolute).len(), 2);
+        assert_eq!(expand(&Disk, Path::new("/"), &absolute).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn a_pattern_that_multiplies_itself_is_refused() {
+        let files = (0..64).map(|n| (format!("/d/{n}/x").into(), Vec::new()));
+        let memory = Memory(files.collect());
+        let found = |pattern: &str| expand(&memory, Path::new("/d"), pattern);
+        assert_eq!(found("*/../*/x").unwrap().len(), 64 * 64);
+        assert_eq!(found("*/../*/../*/x"), Err(TooMany));
     }
 }

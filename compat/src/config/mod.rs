@@ -23,9 +23,10 @@ mod names;
 mod node;
 mod parser;
 mod session;
+mod storage;
 pub(crate) mod token;
 
-use std::{collections::HashMap, io, path::Path, sync::Arc};
+use std::{collections::HashMap, io, path::Path, rc::Rc, sync::Arc};
 
 use crate::model::{Config, Dialect};
 
@@ -34,6 +35,7 @@ pub use files::encode;
 pub use names::{NamedResource, resource_names};
 pub use node::{Identity, LocalAddresses, Node};
 pub use parser::check_name;
+pub use storage::{Disk, Memory, Storage};
 
 use files::File;
 use session::{Evidence, Mode, Session, Uniqueness};
@@ -66,13 +68,25 @@ pub struct Loaded {
 
 /// Reads a configuration, and on top of it a second file (`-t`), for this node.
 pub fn load(input: Input<'_>, on_top: Option<&str>, node: &Node) -> io::Result<Loaded> {
-    let main = open(input)?;
-    let extra = on_top.map(|name| open(Input::Path(name))).transpose()?;
-    let strict = attempt(Mode::Strict, &main, extra.as_ref(), node);
+    load_from(&(Rc::new(Disk) as Rc<dyn Storage>), input, on_top, node)
+}
+
+/// As [`load`], with the files of another storage.
+pub fn load_from(
+    storage: &Rc<dyn Storage>,
+    input: Input<'_>,
+    on_top: Option<&str>,
+    node: &Node,
+) -> io::Result<Loaded> {
+    let main = open(&**storage, input)?;
+    let extra = on_top.map(|name| open(&**storage, Input::Path(name)));
+    let extra = extra.transpose()?;
+    let attempt = |mode| attempt(storage, mode, &main, extra.as_ref(), node);
+    let strict = attempt(Mode::Strict);
     if strict.loaded.end.is_ok() {
         return Ok(strict.loaded);
     }
-    let tolerant = attempt(Mode::Tolerant, &main, extra.as_ref(), node);
+    let tolerant = attempt(Mode::Tolerant);
     let is_older = tolerant.evidence.older_8 && !tolerant.evidence.lenient;
     let accepted = match tolerant.loaded.config.dialect {
         Dialect::V07 => true,
@@ -83,7 +97,7 @@ pub fn load(input: Input<'_>, on_top: Option<&str>, node: &Node) -> io::Result<L
 
 /// Reads the output of `drbdsetup show RES`; `None` if it does not describe a resource.
 pub fn load_running(name: &str, output: &[u8]) -> Option<Config> {
-    let mut session = Session::new(Mode::Tolerant, Uniqueness::Ignored);
+    let mut session = Session::new(Rc::new(Disk), Mode::Tolerant, Uniqueness::Ignored);
     let shown: Arc<str> = Arc::from(name);
     let file = File {
         shown: Arc::clone(&shown),
@@ -97,12 +111,12 @@ pub fn load_running(name: &str, output: &[u8]) -> Option<Config> {
     complete.then_some(session.config)
 }
 
-fn open(input: Input<'_>) -> io::Result<File> {
+fn open(storage: &dyn Storage, input: Input<'_>) -> io::Result<File> {
     Ok(match input {
         Input::Path(name) => File {
             shown: Arc::from(name),
-            file: Arc::from(files::absolute(Path::new(name))),
-            text: files::read(Path::new(name))?,
+            file: Arc::from(files::absolute(storage, Path::new(name))),
+            text: files::read(storage, Path::new(name))?,
         },
         Input::Stdin(bytes) => File {
             shown: Arc::from("STDIN"),
@@ -118,8 +132,14 @@ struct Attempt {
     evidence: Evidence,
 }
 
-fn attempt(mode: Mode, main: &File, extra: Option<&File>, node: &Node) -> Attempt {
-    let mut session = Session::new(mode, Uniqueness::Checked);
+fn attempt(
+    storage: &Rc<dyn Storage>,
+    mode: Mode,
+    main: &File,
+    extra: Option<&File>,
+    node: &Node,
+) -> Attempt {
+    let mut session = Session::new(Rc::clone(storage), mode, Uniqueness::Checked);
     session.config.file = main.file.to_string();
     let end = run(&mut session, main, extra, node);
     let evidence = session.evidence;
@@ -135,7 +155,7 @@ fn attempt(mode: Mode, main: &File, extra: Option<&File>, node: &Node) -> Attemp
 }
 
 fn run(session: &mut Session, main: &File, extra: Option<&File>, node: &Node) -> Result<(), Abort> {
-    if let Ok(real) = Path::new(&*main.file).canonicalize() {
+    if let Some(real) = session.storage.real(Path::new(&*main.file)) {
         session.seen.insert(real);
     }
     files::parse(session, main.clone(), 0)?;

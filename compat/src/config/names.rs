@@ -8,6 +8,7 @@ use std::{
 
 use super::{
     files, glob, lexer,
+    storage::Disk,
     token::{Keyword as K, Token, TokenKind},
 };
 
@@ -39,7 +40,9 @@ impl Scan {
         if !self.seen.insert(real) {
             return;
         }
-        let Ok(text) = files::read(path) else { return };
+        let Ok(text) = files::read(&Disk, path) else {
+            return;
+        };
         let directory = path.parent().unwrap_or(Path::new("."));
         let mut depth = 0_usize;
         for pair in lexer::tokens(&text).windows(2) {
@@ -68,7 +71,8 @@ impl Scan {
                 }
             }
             (K::Include, TokenKind::Text) if depth == 0 => {
-                for name in glob::expand(directory, &next.text()) {
+                let found = glob::expand(&Disk, directory, &next.text());
+                for name in found.unwrap_or_default() {
                     self.file(&directory.join(name));
                 }
             }

@@ -3,6 +3,7 @@
 use std::{
     collections::{HashMap, HashSet},
     path::PathBuf,
+    rc::Rc,
     sync::Arc,
 };
 
@@ -10,6 +11,7 @@ use crate::model::{Config, Dialect};
 
 use super::{
     diagnostic::{Abort, Diagnostic, Severity, Source},
+    storage::Storage,
     token::Token,
 };
 
@@ -48,6 +50,7 @@ pub(super) struct Evidence {
 }
 
 pub(super) struct Session {
+    pub storage: Rc<dyn Storage>,
     pub mode: Mode,
     pub uniqueness: Uniqueness,
     pub config: Config,
@@ -63,6 +66,8 @@ pub(super) struct Session {
     pub last_shown: Arc<str>,
     /// What showed that an older series is spoken.
     pub evidence: Evidence,
+    /// How many files are being read, each included by the one before.
+    pub depth: u32,
     /// Rank of the next option.
     pub rank: u32,
     whole: HashMap<String, First>,
@@ -75,8 +80,9 @@ struct First {
 }
 
 impl Session {
-    pub fn new(mode: Mode, uniqueness: Uniqueness) -> Self {
+    pub fn new(storage: Rc<dyn Storage>, mode: Mode, uniqueness: Uniqueness) -> Self {
         Self {
+            storage,
             mode,
             uniqueness,
             config: Config::default(),
@@ -87,6 +93,7 @@ impl Session {
             last_line: 1,
             evidence: Evidence::default(),
             last_shown: Arc::from(""),
+            depth: 0,
             rank: 0,
             whole: HashMap::new(),
             resource: HashMap::new(),
