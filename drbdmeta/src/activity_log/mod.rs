@@ -136,6 +136,19 @@ pub fn initialized_block() -> Block {
     seal(raw)
 }
 
+/// A valid update transaction from which a replay learns nothing: it keeps a ring usable while its
+/// other blocks are replaced.
+pub fn silent_block() -> Block {
+    Transaction {
+        tr_number: 0,
+        updates: &[],
+        slots: 0,
+        context_start: 0,
+        context: &[],
+    }
+    .encode()
+}
+
 /// The next [`context_start`](Transaction::context_start) and how many slots to log from the
 /// cursor on: the rotation through a log with more than 919 slots.
 pub const fn context_window(slots: u16, cursor: u16) -> (u16, usize) {

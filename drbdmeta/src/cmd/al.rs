@@ -7,14 +7,14 @@ use drbd_types::{ByteCount, MdFlags};
 use super::console::{Console, FAILED_IO, Failure, ppsize};
 use super::resize;
 use super::session::{Found, Session};
-use super::store::Store;
-use crate::activity_log::{self, old, replay};
+use super::store::{Store, Writing};
+use crate::activity_log::{self, ValidBlock, old, replay};
 use crate::bitmap;
 use crate::check;
 use crate::device::PageBuffer;
 use crate::layout::Striping;
 use crate::record::{Format, Generation, Record};
-use crate::superblock::MagicKind;
+use crate::superblock::{MagicKind, SUPERBLOCK_BYTES};
 
 /// Bitmap bytes that are read, changed and written at once.
 const CHUNK: u64 = 1 << 20;
@@ -24,6 +24,14 @@ struct Plan {
     /// `None` when the log has no transaction to replay.
     hot: Option<BTreeSet<u32>>,
     rewrite_ring: Ring,
+    only_last: OnlyLast,
+}
+
+/// Whether the only update transaction of the ring is in its last block.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum OnlyLast {
+    No,
+    Yes,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -65,8 +73,10 @@ pub fn apply(session: &mut Session<'_>) -> Result<u8, Failure> {
     if plan.rewrite_ring == Ring::Rewrite {
         // The bits must be safe before the log that demands them goes away.
         store.flush()?;
-        let bytes = fresh_ring(Format::V08, record.al_sectors());
-        store.write(&mut session.con, "apply_al", record.al_at(at), &bytes)?;
+        match primary(&record) {
+            true => retire_ring(session, &store, &record, at, plan.only_last)?,
+            false => write_ring(session, &store, record.al_at(at), &initialized(&record))?,
+        }
     }
     if replaying.is_some() || was_unclean {
         session.commit(&store, at, &record)?;
@@ -82,6 +92,51 @@ fn primary(record: &Record) -> bool {
         Generation::Counts(gc) => gc.flags.contains(MdFlags::PRIMARY_IND),
         _ => record.flags().contains(MdFlags::PRIMARY_IND),
     }
+}
+
+fn initialized(record: &Record) -> PageBuffer {
+    fresh_ring(Format::V08, record.al_sectors())
+}
+
+fn write_ring(
+    session: &mut Session<'_>,
+    store: &Store,
+    at: u64,
+    blocks: &[u8],
+) -> Result<(), Failure> {
+    store.write(&mut session.con, "apply_al", at, blocks)
+}
+
+/// Re-initialises the ring of a crashed Primary so that a crash leaves at every instant one from
+/// which a replay learns something: with every block torn it would be unusable, and `apply-al`
+/// would refuse. Transactions that say nothing hold the place: first in the last block while the
+/// others are written, then in the first block, which alone may be damaged.
+fn retire_ring(
+    session: &mut Session<'_>,
+    store: &Store,
+    record: &Record,
+    at: u64,
+    only_last: OnlyLast,
+) -> Result<(), Failure> {
+    let start = record.al_at(at);
+    let mut ring = initialized(record);
+    if store.writing() == Writing::DryRun {
+        return write_ring(session, store, start, &ring);
+    }
+    let last = ring.len() - SUPERBLOCK_BYTES;
+    let mut place_holder = PageBuffer::new(SUPERBLOCK_BYTES);
+    place_holder.copy_from_slice(&activity_log::silent_block());
+    if only_last == OnlyLast::No {
+        write_ring(session, store, start + last as u64, &place_holder)?;
+        store.flush()?;
+    }
+    ring[..SUPERBLOCK_BYTES].copy_from_slice(&place_holder);
+    write_ring(session, store, start, &ring[..last])?;
+    store.flush()?;
+    write_ring(session, store, start + last as u64, &ring[last..])?;
+    store.flush()?;
+    let first = &initialized(record)[..SUPERBLOCK_BYTES];
+    write_ring(session, store, start, first)
 }
 
 /// The bytes of a ring that has nothing to say.
@@ -129,10 +184,12 @@ fn read_ring(
         Ok(replay::Replay::Clean) => Ok(Plan {
             hot: None,
             rewrite_ring: Ring::Keep,
+            only_last: OnlyLast::No,
         }),
         Ok(replay::Replay::Hot(hot)) => Ok(Plan {
             hot: Some(hot),
             rewrite_ring: Ring::Rewrite,
+            only_last: only_last_block(ring),
         }),
         Err(error) if was_primary => Err(Failure::new(1, error)),
         Err(error) => {
@@ -141,8 +198,19 @@ fn read_ring(
             Ok(Plan {
                 hot: None,
                 rewrite_ring: Ring::Rewrite,
+                only_last: OnlyLast::No,
             })
         }
+    }
+}
+
+fn only_last_block(ring: &[u8]) -> OnlyLast {
+    let (blocks, _) = ring.as_chunks::<SUPERBLOCK_BYTES>();
+    let earlier = blocks.len().saturating_sub(1);
+    let is_update = |block| ValidBlock::parse(block).is_ok_and(|b| b.is_update());
+    match blocks[..earlier].iter().any(is_update) {
+        true => OnlyLast::No,
+        false => OnlyLast::Yes,
     }
 }
 
@@ -162,6 +230,7 @@ fn read_old_log(con: &mut Console<'_>, log: &[u8], al_nr_extents: u32) -> Plan {
     Plan {
         hot: outcome.hot,
         rewrite_ring: Ring::Rewrite,
+        only_last: OnlyLast::No,
     }
 }
 

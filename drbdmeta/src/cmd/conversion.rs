@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use drbd_types::{ByteCount, MdFlags};
+use drbd_types::{ByteCount, MdFlags, SectorCount};
 
 use super::al;
 use super::console::{Answer, FAILED_IO, Failure};
@@ -19,6 +19,8 @@ use crate::record::{Format, Generation, Record};
 
 /// Bytes of bitmap moved at once.
 const CHUNK: usize = 1 << 20;
+/// What a disk writes wholly or not at all.
+const SECTOR: usize = 512;
 
 /// A record in the new format, and what has to happen to the bitmap.
 pub struct Converted {
@@ -50,7 +52,7 @@ pub fn offer(
     session: &mut Session<'_>,
     store: &Store,
     at: u64,
-    old: Existing,
+    mut old: Existing,
 ) -> Result<Option<Converted>, Failure> {
     let (from, to) = (old.record.format, session.call.format);
     if from == to {
@@ -82,6 +84,9 @@ pub fn offer(
     let layout = session.layout(store.size(), old.record.al_sectors())?;
     let mut placed = old.record.clone();
     placed.place(&layout);
+    // The bitmap that comes along must fit, too.
+    old.record.effective_size = agreed_size(session, &placed, at)?;
+    placed.effective_size = old.record.effective_size;
     let dirt = survey(session, store, &old, &placed, at)?;
     let dirty = if dirt.bits > 0 || !dirt.hot.is_empty() {
         Dirty::Known
@@ -98,6 +103,32 @@ pub fn offer(
         return Err(Failure::new(111, "Conversion failed.\nThis is a bug :("));
     }
     Ok(Some(Converted { record, old, dirt }))
+}
+
+/// The new meta-data may need more room at the end of the device than the old: it is not taken
+/// from the user's data.
+fn agreed_size(
+    session: &mut Session<'_>,
+    placed: &Record,
+    at: u64,
+) -> Result<SectorCount, Failure> {
+    let usable = placed.usable_sectors(session.call.placement, at);
+    let agreed = placed.effective_size;
+    if agreed.0 <= usable {
+        return Ok(agreed);
+    }
+    if session.call.options.ignore_sanity_checks {
+        session.note_clipped(agreed.0, usable);
+        return Ok(SectorCount(usable));
+    }
+    Err(Failure::new(
+        probing::REFUSED,
+        format_args!(
+            "The volume has {agreed} sectors, but only {usable} would be left usable.\n\
+             Nothing was written. \
+             If you want to truncate it, tell me to --ignore-sanity-checks",
+        ),
+    ))
 }
 
 /// Reads what is dirty: the bits, and for a crashed Primary of 0.7 the extents of its log.
@@ -181,24 +212,62 @@ pub fn finish(
     let target = Target::of(&record, session, at);
     probing::check(session, &store, &target)?;
     carry_bitmap(session, &store, &old, &record, at, &dirt)?;
-    if let Generation::Uuids { flags, .. } = &mut record.generation {
-        let inconsistent = !flags.contains(MdFlags::CONSISTENT);
-        let from_counts = old.record.format <= Format::V07;
-        if dirt.carry == Carry::GiveUp || (from_counts && inconsistent && dirt.bits > 0) {
-            flags.insert(MdFlags::FULL_SYNC);
-            session.con.warn(
-                "The old bitmap can not be kept: the next connection will resync everything.",
-            );
-        } else if dirt.bits > 0 || !dirt.hot.is_empty() {
-            session.con.warn(format_args!(
-                "Kept the {} out-of-sync blocks of the old bitmap for the next resync.",
-                dirt.bits
-            ));
-        }
+    settle(session, &mut record, &old, &dirt);
+    if old.at == at {
+        replace_first_sector(session, &store, at, &record)?;
     }
     let status = create::write(session, &store, at, &record)?;
     wipe_superseded(session, &mut store, at, &old)?;
     Ok(status)
+}
+
+/// Decides between a resync of what is known to be dirty and one of everything, and says so.
+fn settle(session: &mut Session<'_>, record: &mut Record, old: &Existing, dirt: &Dirt) {
+    let Generation::Uuids { flags, .. } = &mut record.generation else {
+        return;
+    };
+    // Of data that is half a copy the bits do not tell what the other half is.
+    let half_copied = old.record.format <= Format::V07
+        && !flags.contains(MdFlags::CONSISTENT)
+        && record.effective_size.0 > 0;
+    if dirt.carry == Carry::GiveUp || half_copied {
+        flags.insert(MdFlags::FULL_SYNC);
+        session
+            .con
+            .warn("The old bitmap can not be kept: the next connection will resync everything.");
+    } else if dirt.hot.is_empty() && dirt.bits > 0 {
+        session.con.warn(format_args!(
+            "Kept the {} out-of-sync blocks of the old bitmap for the next resync.",
+            dirt.bits
+        ));
+    } else if !dirt.hot.is_empty() {
+        session.con.warn(format_args!(
+            "Kept the {} out-of-sync blocks of the old bitmap, \
+             and the {} active extents of the old activity log, for the next resync.",
+            dirt.bits,
+            dirt.hot.len()
+        ));
+    }
+}
+
+/// Everything that counts in a v08 or v07 superblock is in its first sector, which no crash tears.
+/// A v09 block uses more: it changes in one sector first, so that a torn write of all eight never
+/// leaves the magic of the old format over the bytes of the new.
+fn replace_first_sector(
+    session: &mut Session<'_>,
+    store: &Store,
+    at: u64,
+    record: &Record,
+) -> Result<(), Failure> {
+    let mut interim = session.read_block(store, "md_convert", at)?;
+    if interim[SECTOR..].iter().all(|&byte| byte == 0) {
+        return Ok(());
+    }
+    // Its bitmap must be durable before it.
+    store.flush()?;
+    interim[..SECTOR].copy_from_slice(&record.encode()[..SECTOR]);
+    store.write_block(&mut session.con, "md_convert", at, &interim)?;
+    store.flush()
 }
 
 fn carry_bitmap(
@@ -226,6 +295,11 @@ fn carry_bitmap(
                 &piece,
             )
         })?;
+    }
+    if dirt.carry == Carry::Copy && record.format == Format::V08 {
+        // What lies at the new place of the log is no log of this device.
+        let empty = al::fresh_ring(Format::V07, record.al_sectors());
+        store.write(&mut session.con, "convert_md", record.al_at(at), &empty)?;
     }
     if dirt.carry != Carry::GiveUp && !dirt.hot.is_empty() {
         al::mark(session, store, record, at, &dirt.hot)?;

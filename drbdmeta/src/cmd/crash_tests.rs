@@ -1,275 +1,407 @@
-//! Every crash point of every command that writes: the image that is left behind reads as the old
-//! or as the new meta-data, and nothing that was dirty is forgotten.
+//! Every crash point of every command that writes, on random meta-data of every format: the image
+//! that is left behind reads as the old or as the new meta-data, and nothing that was dirty is
+//! forgotten.
 
-use drbd_types::{ByteCount, MdFlags};
+use proptest::prelude::*;
 
-use super::testing::{SIZE, Step, crashed_primary, layout, run};
+use super::scenes::{Dirty, Reading, Scene, any_scene, read, sample, user_places};
+use super::session::demand_full_sync;
+use super::testing::{Image, Outcome, Step, run};
 use crate::activity_log::initialized_block;
-use crate::activity_log::replay::{self, Replay};
-use crate::bitmap;
-use crate::layout::{Areas, Placement, Striping, superblock_byte};
-use crate::record::{Format, Record};
+use crate::layout::{Placement, Striping, superblock_byte};
+use crate::record::Format;
 
-/// Every image that a crash can leave: what was flushed is there; of the writes since then any one
-/// is missing, any one alone has arrived, or one is torn at any sector.
-fn crash_images(start: &[u8], steps: &[Step]) -> Vec<Vec<u8>> {
-    let mut images = Vec::new();
-    let mut durable = start.to_vec();
-    let mut flying: Vec<(usize, &[u8])> = Vec::new();
+/// Random selections of sectors for each number of writes in flight.
+const SELECTIONS: usize = 3;
+const SECTOR: usize = 512;
+
+/// Calls `check` with every image that a crash can leave: what was flushed is there; of the writes
+/// since then, in any order, each has arrived, or not, or some of its sectors have.
+fn crash_points(start: &Image, steps: &[Step], mut check: impl FnMut(&Image)) {
+    let mut durable = start.clone();
+    let mut flying: Vec<(u64, &[u8])> = Vec::new();
+    let mut chance = Chance(0x9e37_79b9_7f4a_7c15);
+    check(&durable);
     for step in steps {
         match step {
             Step::Flush => {
                 for (at, bytes) in flying.drain(..) {
-                    durable[at..at + bytes.len()].copy_from_slice(bytes);
+                    durable.write(at, bytes);
                 }
             }
             Step::Write { at, bytes } => {
                 flying.push((*at, bytes));
-                images.extend(variants(&durable, &flying));
+                variants(&durable, &flying, &mut chance, &mut check);
             }
         }
     }
-    images.push(durable);
-    images
+    for (at, bytes) in flying {
+        durable.write(at, bytes);
+    }
+    check(&durable);
 }
 
-fn variants(durable: &[u8], flying: &[(usize, &[u8])]) -> Vec<Vec<u8>> {
-    let with = |keep: &dyn Fn(usize) -> usize| {
-        let mut image = durable.to_vec();
+fn variants(
+    durable: &Image,
+    flying: &[(u64, &[u8])],
+    chance: &mut Chance,
+    check: &mut impl FnMut(&Image),
+) {
+    let mut with = |lands: &mut dyn FnMut(usize, usize) -> bool| {
+        let mut image = durable.clone();
         for (i, (at, bytes)) in flying.iter().enumerate() {
-            let count = keep(i).min(bytes.len());
-            image[*at..at + count].copy_from_slice(&bytes[..count]);
+            for (s, sector) in bytes.chunks(SECTOR).enumerate() {
+                if lands(i, s) {
+                    image.write(at + (s * SECTOR) as u64, sector);
+                }
+            }
         }
+        check(&image);
+    };
+    with(&mut |_, _| true);
+    for (only, (_, bytes)) in flying.iter().enumerate() {
+        with(&mut |i, _| i == only);
+        with(&mut |i, _| i != only);
+        let sectors = bytes.len().div_ceil(SECTOR);
+        for torn in (1..sectors).step_by(sectors.div_ceil(4)) {
+            with(&mut |i, s| i != only || s < torn);
+            with(&mut |i, s| i != only || s >= torn);
+        }
+    }
+    for _ in 0..SELECTIONS {
+        with(&mut |_, _| chance.toss());
+    }
+}
+
+/// A small reproducible generator.
+struct Chance(u64);
+
+impl Chance {
+    fn toss(&mut self) -> bool {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 >> 40 & 1 == 1
+    }
+}
+
+/// A command on a scene, and where the meta-data is before and afterwards.
+struct Change {
+    scene: Scene,
+    start: Image,
+    line: String,
+    done: Outcome,
+    /// Format and placement that the command leaves.
+    target: (Format, Placement),
+}
+
+impl Change {
+    fn new(scene: &Scene, command: &str, target: (Format, Placement), index: &str) -> Self {
+        let start = scene.image();
+        let line = format!("{} disk {index} {command}", target.0);
+        let state = tempfile::tempdir().expect("a directory");
+        let done = run(&start, &line, state.path());
+        Self {
+            scene: scene.clone(),
+            start,
+            line,
+            done,
+            target,
+        }
+    }
+
+    /// A command that stays with its format and placement.
+    fn in_place(scene: &Scene, command: &str) -> Self {
+        let target = (scene.format, scene.placement);
+        Self::new(scene, command, target, &scene.index())
+    }
+
+    fn old(&self, image: &Image) -> Option<Reading> {
+        read(image, self.scene.format, self.scene.placement)
+    }
+
+    fn new_one(&self, image: &Image) -> Option<Reading> {
+        read(image, self.target.0, self.target.1)
+    }
+
+    /// Every crash point reads as before, as afterwards, or as before with everything dirty.
+    fn check(&self) {
+        let before = self.old(&self.start).expect("scenes are valid");
+        let mut distrusted = before.record.clone();
+        demand_full_sync(&mut distrusted);
+        let distrusted = Reading {
+            record: distrusted,
+            dirty: Dirty::Everything,
+        };
+        let after = self.new_one(&self.done.image);
+        let at = self.scene.at();
+        let foreign = user_places(&before.record, self.scene.placement, at);
+        crash_points(&self.start, &self.done.steps, |image| {
+            let new = self.new_one(image);
+            let old = self.old(image);
+            let is_new = new.is_some() && new == after || after.is_none() && old.is_none();
+            let is_old = old.as_ref().is_some_and(|old| {
+                *old == before || *old == distrusted || self.is_marked(old, &before)
+            });
+            assert!(
+                is_new || is_old,
+                "{}: neither old nor new:\nold {old:?}\nnew {new:?}\nwanted {after:?}",
+                self.line
+            );
+            for &place in &foreign {
+                assert_eq!(image.read(place, 4), b"user", "{}", self.line);
+            }
+        });
+    }
+
+    /// The old superblock, with more bits set than before: harmless.
+    fn is_marked(&self, old: &Reading, before: &Reading) -> bool {
+        old.record == before.record && old.dirty.contains(&before.dirty)
+    }
+
+    /// Run again after any crash, the command ends where it would have ended.
+    fn check_repeatable(&self) {
+        let state = tempfile::tempdir().expect("a directory");
+        let after = self.new_one(&self.done.image);
+        crash_points(&self.start, &self.done.steps, |image| {
+            let again = run(image, &self.line, state.path());
+            assert_eq!(again.status, 0, "{} again: {}", self.line, again.stderr);
+            let (again, after) = (self.new_one(&again.image), after.as_ref());
+            let records = |reading: Option<&Reading>| reading.map(|r| r.record.clone());
+            assert_eq!(records(again.as_ref()), records(after), "{}", self.line);
+            // What remains of a log that is being replaced can name extents that had been left.
+            let covered = match (&again, after) {
+                (Some(again), Some(after)) => again.dirty.contains(&after.dirty),
+                _ => true,
+            };
+            assert!(covered, "{}: {again:?}, not {after:?}", self.line);
+        });
+    }
+
+    /// `drbdadm up` runs apply-al first: it must not stop at what a crash left.
+    fn check_applicable(&self) {
+        let state = tempfile::tempdir().expect("a directory");
+        let line = format!("{} disk {} apply-al", self.scene.format, self.scene.index());
+        crash_points(&self.start, &self.done.steps, |image| {
+            if self.old(image).is_some() {
+                let applied = run(image, &line, state.path());
+                assert_eq!(applied.status, 0, "apply-al: {}", applied.stderr);
+            }
+        });
+    }
+}
+
+fn v07_or_v08() -> impl Strategy<Value = Scene> {
+    prop_oneof![any_scene(Format::V07), any_scene(Format::V08)]
+}
+
+/// Few scenes, but some hundred crash points each; more with `PROPTEST_CASES`.
+fn few() -> ProptestConfig {
+    let cases = std::env::var("PROPTEST_CASES").ok();
+    ProptestConfig {
+        cases: cases.and_then(|n| n.parse().ok()).unwrap_or(12),
+        max_shrink_iters: 40,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
+}
+
+proptest! {
+    #![proptest_config(few())]
+
+    #[test]
+    fn create_md_leaves_old_or_new_at_any_crash_point(scene in v07_or_v08()) {
+        let stripes = match scene.format {
+            Format::V08 => {
+                let (s, z) = (scene.striping.stripes(), scene.striping.stripe_blocks() * 4);
+                format!("-s {s} -z {z}")
+            }
+            _ => String::new(),
+        };
+        let change = Change::in_place(&scene, &format!("create-md {stripes}"));
+        prop_assert_eq!(change.done.status, 0, "{}", change.done.stderr);
+        change.check();
+        change.check_repeatable();
+        change.check_applicable();
+    }
+
+    #[test]
+    fn restore_md_leaves_old_or_new_at_any_crash_point(scene in v07_or_v08()) {
+        let dir = tempfile::tempdir().unwrap();
+        let dump = dir.path().join("dump");
+        std::fs::write(&dump, dump_for(&scene)).unwrap();
+        let change = Change::in_place(&scene, &format!("restore-md {}", dump.display()));
+        prop_assert_eq!(change.done.status, 0, "{}", change.done.stderr);
+        change.check();
+        change.check_repeatable();
+        change.check_applicable();
+    }
+
+    #[test]
+    fn apply_al_loses_no_hot_extent_at_any_crash_point(scene in v07_or_v08()) {
+        let change = Change::in_place(&scene, "apply-al");
+        prop_assert_eq!(change.done.status, 0, "{}", change.done.stderr);
+        change.check();
+        change.check_repeatable();
+        let before = change.old(&change.start).unwrap();
+        let after = change.new_one(&change.done.image).unwrap();
+        prop_assert_eq!(before.dirty, after.dirty);
+    }
+
+    #[test]
+    fn small_changes_are_one_write_that_is_there_or_not(
+        scene in v07_or_v08(),
+        command in prop::sample::select(vec![
+            "outdate", "invalidate", "set-gi 1:2:3:4:1:0:1", "write-dev-uuid 55", "wipe-md",
+        ]),
+    ) {
+        let change = Change::in_place(&scene, command);
+        change.check();
+        let wrote = change.done.steps.iter().any(|s| matches!(s, Step::Write { .. }));
+        prop_assert_eq!(wrote, change.done.status == 0, "{}", change.done.stderr);
+        prop_assert!(change.done.status == 0 || command == "outdate");
+    }
+
+    #[test]
+    fn a_conversion_from_0_7_keeps_what_was_dirty_at_any_crash_point(
+        scene in any_scene(Format::V07),
+    ) {
+        let (placement, index) = placement_of_v08(&scene);
+        let change = Change::new(&scene, "create-md", (Format::V08, placement), &index);
+        prop_assert_eq!(change.done.status, 0, "{}", change.done.stderr);
+        change.check();
+        check_kept(&change);
+    }
+
+    #[test]
+    fn a_conversion_from_drbd_9_keeps_what_was_dirty_at_any_crash_point(
+        scene in any_scene(Format::V09),
+    ) {
+        let (placement, index) = placement_of_v08(&scene);
+        let change = Change::new(&scene, "create-md", (Format::V08, placement), &index);
+        prop_assert_eq!(change.done.status, 0, "{}", change.done.stderr);
+        change.check();
+        check_kept(&change);
+    }
+
+    #[test]
+    fn a_conversion_to_0_7_leaves_old_or_new_at_any_crash_point(scene in any_scene(Format::V08)) {
+        // To the same place: the fixed area would need a larger disk.
+        let index = if scene.placement == Placement::FlexInternal {
+            "flex-internal".to_owned()
+        } else {
+            scene.index()
+        };
+        prop_assume!(scene.striping == Striping::DEFAULT);
+        let change = Change::new(&scene, "create-md", (Format::V07, scene.placement), &index);
+        prop_assert_eq!(change.done.status, 0, "{}", change.done.stderr);
+        change.check();
+    }
+
+    #[test]
+    fn drbd_9_meta_data_is_never_made_nor_changed(
+        scene in v07_or_v08(), nodes in any_scene(Format::V09),
+    ) {
+        for (scene, command) in [(&scene, "create-md 1"), (&nodes, "outdate"), (&nodes, "wipe-md")] {
+            let state = tempfile::tempdir().unwrap();
+            let line = format!("v09 disk {} {command}", scene.index());
+            let refused = run(&scene.image(), &line, state.path());
+            prop_assert_eq!(refused.status, 20);
+            prop_assert!(refused.steps.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_move_leaves_something_valid_at_any_crash_point(
+        scene in any_scene(Format::V08)
+            .prop_filter("internal", |s| s.placement == Placement::FlexInternal && s.agreed),
+        grown in prop::sample::select(vec![4096u64, 8192, 33 << 12, 300_000 / 512 * 512, 140 << 20]),
+    ) {
+        check_move(&scene, grown);
+    }
+}
+
+/// What was dirty before a conversion is dirty afterwards, and a person is told.
+fn check_kept(change: &Change) {
+    let before = change.old(&change.start).expect("scenes are valid").dirty;
+    let after = change.new_one(&change.done.image).expect("converted").dirty;
+    assert!(after.contains(&before), "{}", change.line);
+    let text = &change.done.stderr;
+    let told = text.contains("Kept the ") || text.contains("will resync everything");
+    let asked_before = before == Dirty::Everything;
+    let nothing = matches!(&before, Dirty::Bits(bits) if bits.iter().all(|&b| b == 0));
+    // DRBD 9 has the log of 8.4, which stays where it is.
+    let by_log = change.scene.format == Format::V09;
+    assert!(told || nothing || asked_before || by_log, "{text}");
+}
+
+/// Where v08 puts what this scene has; "internal" is flexible there.
+fn placement_of_v08(scene: &Scene) -> (Placement, String) {
+    match scene.placement {
+        Placement::FixedInternal | Placement::FlexInternal => {
+            (Placement::FlexInternal, "internal".to_owned())
+        }
+        other => (other, scene.index()),
+    }
+}
+
+/// A dump that fits the smallest scene.
+fn dump_for(scene: &Scene) -> String {
+    let ids = match scene.format {
+        Format::V07 => "version \"v07\"; gc { 3; 1; 2; 3; 4; } la-size-sect 1000; ".to_owned(),
+        _ => format!(
+            "version \"v08\"; uuid {{ 0x987375B2AFC96EB1; 0x3879BFDA9EAE551F; \
+             0x0000000000000000; 0x0000000000000000; flags 0x00000093; }} la-size-sect 1000; \
+             bm-byte-per-bit 4096; device-uuid 0x0000000000000000; la-peer-max-bio-size 0; \
+             al-stripes {}; al-stripe-size-4k {}; ",
+            scene.striping.stripes(),
+            scene.striping.stripe_blocks()
+        ),
+    };
+    ids + "bm { 0x00000000000000F0; 1 times 0x0000000000000003; }"
+}
+
+fn check_move(scene: &Scene, grown: u64) {
+    let start = {
+        let mut image = scene.image();
+        image.resize(scene.size + grown);
         image
     };
-    let mut images = vec![with(&|_| 0), with(&|_| usize::MAX)];
-    for (only, (_, bytes)) in flying.iter().enumerate() {
-        images.push(with(&|i| if i == only { usize::MAX } else { 0 }));
-        images.push(with(&|i| if i == only { 0 } else { usize::MAX }));
-        let sectors = bytes.len() / 512;
-        for torn in (1..sectors).step_by(sectors.div_ceil(6).max(1)) {
-            images.push(with(&|i| if i == only { torn * 512 } else { usize::MAX }));
-        }
-    }
-    images
-}
-
-fn record_at(image: &[u8], placement: Placement) -> Option<Record> {
-    let at = superblock_byte(ByteCount(SIZE), placement) as usize;
-    let block = image[at..at + 4096].try_into().unwrap();
-    Record::parse(Format::V08, &block)
-}
-
-const PLACEMENTS: [(Placement, &str); 2] = [
-    (Placement::FlexInternal, "internal"),
-    (Placement::FlexExternal, "flex-external"),
-];
-
-#[test]
-fn apply_al_loses_no_hot_extent_at_any_crash_point() {
-    let state = tempfile::tempdir().unwrap();
-    for (placement, index) in PLACEMENTS {
-        let start = crashed_primary(placement);
-        let line = format!("v08 disk {index} apply-al");
-        let (status, done, steps) = run(start.clone(), &line, state.path());
-        assert_eq!(status, 0);
-        let (_, areas) = layout(placement);
-        let bits = |image: &[u8]| {
-            let at = areas.bitmap.0 as usize * 512;
-            image[at..at + 4096].to_vec()
-        };
-        let images = crash_images(&start, &steps);
-        assert!(images.len() > 20);
-        for image in images {
-            let record = record_at(&image, placement).expect("old or new superblock");
-            let (status, again, _) = run(image.clone(), &line, state.path());
-            assert_eq!(status, 0, "apply-al after the crash");
-            assert_eq!(bits(&again), bits(&done));
-            if !record.is_unclean() {
-                assert_eq!(bits(&image), bits(&done), "clean means complete");
-            }
-        }
-    }
-}
-
-#[test]
-fn create_md_leaves_old_or_new_at_any_crash_point() {
-    let state = tempfile::tempdir().unwrap();
-    for (placement, index) in PLACEMENTS {
-        let (_, areas) = layout(placement);
-        for start in [vec![0; SIZE as usize], crashed_primary(placement)] {
-            let line = format!("v08 disk {index} create-md --ignore-sanity-checks");
-            let (status, done, steps) = run(start.clone(), &line, state.path());
-            assert_eq!(status, 0);
-            let old = record_at(&start, placement);
-            let new = record_at(&done, placement);
-            assert_ne!(old, new);
-            for image in crash_images(&start, &steps) {
-                check_replaced(&image, placement, &areas, old.as_ref(), &done, &start);
-            }
-        }
-    }
-}
-
-#[test]
-fn restore_md_leaves_old_or_new_at_any_crash_point() {
-    let state = tempfile::tempdir().unwrap();
-    let dump = state.path().join("dump");
-    std::fs::write(
-        &dump,
-        "version \"v08\"; uuid { 0x987375B2AFC96EB1; 0x3879BFDA9EAE551F; \
-         0x0000000000000000; 0x0000000000000000; flags 0x00000093; } la-size-sect 1000; \
-         bm-byte-per-bit 4096; device-uuid 0x0000000000000000; la-peer-max-bio-size 0; \
-         al-stripes 1; al-stripe-size-4k 8; bm { 0x00000000000000F0; 1 times 0x0000000000000003; }",
-    )
-    .unwrap();
-    for (placement, index) in PLACEMENTS {
-        let (_, areas) = layout(placement);
-        for start in [vec![0; SIZE as usize], crashed_primary(placement)] {
-            let line = format!(
-                "v08 disk {index} restore-md {} --ignore-sanity-checks",
-                dump.display()
-            );
-            let (status, done, steps) = run(start.clone(), &line, state.path());
-            assert_eq!(status, 0);
-            let old = record_at(&start, placement);
-            for image in crash_images(&start, &steps) {
-                check_replaced(&image, placement, &areas, old.as_ref(), &done, &start);
-            }
-        }
-    }
-}
-
-/// The new superblock comes only with everything that it stands for; the old one either with its
-/// own bitmap and log, or demanding a full sync.
-fn check_replaced(
-    image: &[u8],
-    placement: Placement,
-    areas: &Areas,
-    old: Option<&Record>,
-    done: &[u8],
-    start: &[u8],
-) {
-    let parts = |image: &[u8]| {
-        let log = areas.activity_log.0 as usize * 512;
-        let bm = areas.bitmap.0 as usize * 512;
-        (
-            image[log..log + 32_768].to_vec(),
-            image[bm..bm + 4096].to_vec(),
-        )
+    let before = {
+        let small = scene.image();
+        read(&small, Format::V08, Placement::FlexInternal).expect("scenes are valid")
     };
-    let found = record_at(image, placement);
-    if found == record_at(done, placement) {
-        assert_eq!(parts(image), parts(done), "new superblock, but old parts");
-        return;
-    }
-    if found.as_ref() == old {
-        if old.is_some() {
-            assert_eq!(parts(image), parts(start), "old superblock, but new parts");
-        }
-        return;
-    }
-    let found = found.expect("a superblock never disappears");
-    let mut expected = old
-        .expect("a third superblock stems from the old one")
-        .clone();
-    if let crate::record::Generation::Uuids { flags, .. } = &mut expected.generation {
-        flags.insert(MdFlags::FULL_SYNC);
-    }
-    assert_eq!(found, expected, "old superblock that demands a full sync");
-}
-
-#[test]
-fn a_move_leaves_something_valid_at_any_crash_point() {
-    // Grown by one page, so that old and new area overlap, and grown by a lot.
-    for grown in [4096, 8192, 300_000 / 512 * 512] {
-        let start = crashed_primary(Placement::FlexInternal);
-        let mut image = start.clone();
-        image.resize(SIZE as usize + grown, 0);
-        let state = tempfile::tempdir().unwrap();
-        let known = state.path().join("drbd-minor-0.lkbd");
-        let remember = || std::fs::write(&known, format!("{SIZE}\tdisk\n")).unwrap();
+    let state = tempfile::tempdir().expect("a directory");
+    let known = state.path().join("drbd-minor-0.lkbd");
+    let remember = || std::fs::write(&known, format!("{}\tdisk\n", scene.size)).expect("written");
+    remember();
+    let line = "v08 disk internal check-resize";
+    let done = run(&start, line, state.path());
+    assert_eq!(done.status, 0, "{}", done.stderr);
+    crash_points(&start, &done.steps, |image| {
+        // The file is rewritten last: it still tells the old size.
         remember();
-        let line = "v08 disk internal check-resize";
-        let (status, _, steps) = run(image.clone(), line, state.path());
-        assert_eq!(status, 0);
-        for crashed in crash_images(&image, &steps) {
-            // The file is rewritten last: it still tells the old size.
-            remember();
-            let (status, after, _) = run(crashed, line, state.path());
-            assert_eq!(status, 0, "grown by {grown}: the meta-data is found again");
-            check_moved(&after, grown);
-        }
-    }
-}
-
-fn check_moved(image: &[u8], grown: usize) {
-    let size = ByteCount(image.len() as u64);
-    let at = superblock_byte(size, Placement::FlexInternal) as usize;
-    let block = image[at..at + 4096].try_into().unwrap();
-    let record = Record::parse(Format::V08, &block).expect("moved");
-    if record.flags().contains(MdFlags::FULL_SYNC) {
-        return;
-    }
-    let bm = record.bm_at(at as u64) as usize;
-    assert_eq!(image[bm..bm + 4], [0x81, 0, 1, 0], "grown by {grown}");
-    let log = record.al_at(at as u64) as usize;
-    let outcome = replay::replay(&image[log..log + 32_768], Striping::DEFAULT);
-    assert_eq!(outcome.result, Ok(Replay::Hot([0].into())));
-}
-
-#[test]
-fn a_conversion_leaves_old_or_new_at_any_crash_point() {
-    const BIG: usize = 130 << 20;
-    let state = tempfile::tempdir().unwrap();
-    let fixed = superblock_byte(ByteCount(BIG as u64), Placement::FixedInternal) as usize;
-    let mut start = vec![0; BIG];
-    let mut put = |at: usize, bytes: &[u8]| start[at..at + bytes.len()].copy_from_slice(bytes);
-    for (i, word) in [0u32, 500, 1, 2, 3, 4, 5, 0x8374_026a, 131_072, 8, 127, 72]
-        .into_iter()
-        .enumerate()
-    {
-        put(fixed + i * 4, &word.to_be_bytes());
-    }
-    put(fixed + 72 * 512, &[0x21]);
-    let line = "v08 disk internal create-md --ignore-sanity-checks";
-    let (status, _, steps) = run(start.clone(), line, state.path());
-    assert_eq!(status, 0);
-    let flexible = superblock_byte(ByteCount(BIG as u64), Placement::FlexInternal) as usize;
-    let writes: Vec<usize> = steps
-        .iter()
-        .filter_map(|s| match s {
-            Step::Write { at, .. } => Some(*at),
-            Step::Flush => None,
-        })
-        .collect();
-    // The image is large: the order is checked instead of every image.
-    assert_eq!(writes.last(), Some(&fixed), "the old superblock goes last");
-    let position = |wanted: usize| writes.iter().position(|at| *at == wanted).unwrap();
-    assert!(position(flexible - 80 * 512) < position(flexible));
-    let flush_between = steps
-        .iter()
-        .skip_while(|s| !matches!(s, Step::Write { at, .. } if *at == flexible))
-        .take_while(|s| !matches!(s, Step::Write { at, .. } if *at == fixed))
-        .any(|s| matches!(s, Step::Flush));
-    assert!(flush_between, "the new superblock is durable before");
-}
-
-#[test]
-fn the_recorder_would_notice_a_superblock_that_comes_too_early() {
-    // The check of this file, on a sequence that is wrong on purpose.
-    let (placement, _) = PLACEMENTS[0];
-    let (_, areas) = layout(placement);
-    let state = tempfile::tempdir().unwrap();
-    let start = vec![0; SIZE as usize];
-    let line = "v08 disk internal create-md";
-    let (_, done, mut steps) = run(start.clone(), line, state.path());
-    steps.retain(|s| matches!(s, Step::Write { .. }));
-    let caught = crash_images(&start, &steps).iter().any(|image| {
-        let log = areas.activity_log.0 as usize * 512;
-        record_at(image, placement) == record_at(&done, placement)
-            && !image[log..].starts_with(&initialized_block())
+        let again = run(image, line, state.path());
+        assert_eq!(again.status, 0, "grown by {grown}: {}", again.stderr);
+        let after = read(&again.image, Format::V08, Placement::FlexInternal).expect("moved");
+        assert!(after.dirty.contains(&before.dirty), "grown by {grown}");
+        assert_eq!(after.record.effective_size, before.record.effective_size);
     });
-    assert!(caught);
-    assert_eq!(bitmap::count_ones(&start), 0);
+}
+
+#[test]
+fn the_checker_notices_a_superblock_that_comes_too_early() {
+    // The check of this file, on a sequence without its barriers.
+    let scene = sample(Format::V08);
+    let mut change = Change::in_place(&scene, "create-md");
+    change.check();
+    change
+        .done
+        .steps
+        .retain(|step| matches!(step, Step::Write { .. }));
+    let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| change.check()));
+    assert!(caught.is_err());
+    let at = superblock_byte(change.start.size(), Placement::FlexInternal) as u64;
+    let log = change.done.image.block(at - 8 * 4096);
+    assert_eq!(log, initialized_block());
 }

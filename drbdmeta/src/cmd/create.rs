@@ -50,8 +50,7 @@ pub fn run(session: &mut Session<'_>) -> Result<u8, Failure> {
     let Opened { mut store, at, .. } = opened;
     let mut replaced = None;
     if let Some(old) = existing {
-        let same = old.at == at && old.record.format == session.call.format;
-        replaced = same.then(|| old.record.clone());
+        replaced = (old.at == at).then(|| old.record.clone());
         if let Some(converted) = conversion::offer(session, &store, at, old)? {
             return conversion::finish(session, store, at, converted);
         }
@@ -241,6 +240,9 @@ fn find_external(session: &mut Session<'_>, opened: &Opened) -> Result<Option<Ex
             "Valid meta data seems to be in place.\nDo you really want to overwrite?",
         )?;
         return Ok(Some(existing(record.clone(), session.call.placement)));
+    }
+    if session.call.format == Format::V06 {
+        return Ok(None);
     }
     let block = session.read_block(&opened.store, "check_external_md_flavours", opened.at)?;
     let mut found = None;

@@ -9,6 +9,7 @@ use super::store::Store;
 use crate::activity_log::{FREE, ValidBlock, old};
 use crate::device::PageBuffer;
 use crate::record::{Format, Generation, Record};
+use crate::text::parser::UNCLEAN_MARK;
 use crate::text::words::WordWriter;
 
 /// Bitmap bytes in memory at a time. Also decides how the genuine tool folds long runs.
@@ -89,10 +90,8 @@ fn header(session: &Session<'_>, out: &mut Vec<u8>, format: Format, unclean: boo
     }
     text.push_str(&format!("\n#\n\nversion \"{format}\";\n\n"));
     if unclean {
-        text.push_str(
-            "This_is_an_unclean_meta_data_dump._Don't_trust_the_bitmap.\n\
-             # You should \"apply-al\" first, if you plan to restore this.\n\n",
-        );
+        text.push_str(UNCLEAN_MARK);
+        text.push_str("\n# You should \"apply-al\" first, if you plan to restore this.\n\n");
     }
     out.extend(text.bytes());
 }

@@ -27,6 +27,10 @@ mod probing;
 mod report;
 mod resize;
 mod restore;
+#[cfg(test)]
+mod round_trip_tests;
+#[cfg(test)]
+mod scenes;
 mod session;
 mod store;
 pub(crate) mod table;
@@ -131,15 +135,7 @@ fn execute(session: &mut Session<'_>) -> Result<u8, Failure> {
     if in_use == InUse::Attached && session.call.command.effect == Effect::Modifies {
         return Err(session.configured());
     }
-    let Session { con, call, .. } = session;
-    table::check_options(con, call.command, call.format, &call.options)?;
-    if call.format == Format::V09 {
-        return Err(refuse_v09());
-    }
-    if call.args.len() > call.command.max_args {
-        con.warn("Ignoring additional arguments");
-    }
-    let status = (call.command.run)(session);
+    let status = dispatch(session);
     if in_use == InUse::Attached
         && let Some(minor) = session.call.minor
     {
@@ -148,6 +144,19 @@ fn execute(session: &mut Session<'_>) -> Result<u8, Failure> {
         ));
     }
     status
+}
+
+/// The command, if format and options fit it.
+fn dispatch(session: &mut Session<'_>) -> Result<u8, Failure> {
+    let Session { con, call, .. } = session;
+    table::check_options(con, call.command, call.format, &call.options)?;
+    if call.format == Format::V09 {
+        return Err(refuse_v09());
+    }
+    if call.args.len() > call.command.max_args {
+        con.warn("Ignoring additional arguments");
+    }
+    (call.command.run)(session)
 }
 
 /// From words to an invocation, with the complaints of the genuine tool in its order.

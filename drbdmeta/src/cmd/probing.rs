@@ -11,7 +11,7 @@ use crate::probe::{Content, Kind, PROBE_BYTES, probe};
 use crate::record::Record;
 
 /// Exit status of a refusal because of existing data.
-const REFUSED: u8 = 40;
+pub const REFUSED: u8 = 40;
 
 /// Where the new meta-data goes, as far as the messages tell it.
 pub struct Target {

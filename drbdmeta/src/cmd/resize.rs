@@ -1,16 +1,14 @@
 //! `check-resize`, and the move of internal meta-data after its device grew or shrank off line
 //! (spec 40 section 14).
 
-use drbd_types::MdFlags;
-
 use super::console::{FAILED_IO, Failure};
 use super::lkbd;
-use super::session::{Found, Session, permit};
+use super::session::{Found, Session, demand_full_sync, permit};
 use super::store::Store;
 use crate::device::PageBuffer;
 use crate::layout::{Placement, superblock_byte};
-use crate::record::{Format, Generation, Record};
-use crate::superblock::{MagicKind, SUPERBLOCK_BYTES};
+use crate::record::{Format, Record};
+use crate::superblock::SUPERBLOCK_BYTES;
 
 /// Bytes of bitmap moved at once.
 const CHUNK: u64 = 1 << 20;
@@ -107,10 +105,7 @@ fn announce_full_sync(
     to: u64,
 ) -> Result<(), Failure> {
     let mut interim = record.clone();
-    if let Generation::Uuids { flags, .. } = &mut interim.generation {
-        flags.insert(MdFlags::FULL_SYNC | MdFlags::AL_CLEAN);
-    }
-    interim.magic = MagicKind::Clean;
+    demand_full_sync(&mut interim);
     store.write_block(&mut session.con, TAG, to, &interim.encode())?;
     store.flush()
 }

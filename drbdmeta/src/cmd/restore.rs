@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
 use std::os::fd::AsFd;
 
-use drbd_types::{ByteCount, SectorCount};
+use drbd_types::{ByteCount, MdFlags, SectorCount};
 
 use super::al;
 use super::args::Options;
@@ -21,8 +21,8 @@ use crate::bitmap;
 use crate::device::PageBuffer;
 use crate::layout::Placement;
 use crate::record::validate::MAX_AL_BLOCKS;
-use crate::record::{Format, Generation, Record};
-use crate::text::parser::{DumpError, Head, Ids, Parser, Words};
+use crate::record::{Format, Generation, GenerationCounts, Record};
+use crate::text::parser::{DumpError, Head, Ids, Mark, Parser, Words};
 
 /// Bitmap bytes written at once.
 const CHUNK: usize = 4 << 20;
@@ -45,6 +45,9 @@ pub fn run(session: &mut Session<'_>) -> Result<u8, Failure> {
         .parser()
         .and_then(|mut parser| parser.version(session.call.format))
         .map_err(|error| explained(session, &mut source, error))?;
+    if session.call.format == Format::V06 {
+        return restore_v06(session, &mut source, &store);
+    }
     let provisional = super::create::fresh_record(session, store.size())?;
     announce(session, &provisional, at);
     session.con.warn("reinitializing");
@@ -73,17 +76,40 @@ pub fn run(session: &mut Session<'_>) -> Result<u8, Failure> {
     Ok(0)
 }
 
+/// A file of 0.6 has neither log nor bitmap.
+fn restore_v06(
+    session: &mut Session<'_>,
+    source: &mut Source,
+    store: &Store,
+) -> Result<u8, Failure> {
+    let counts = read_v06(source).map_err(|error| explained(session, source, error))?;
+    let mut record = Record::fresh_v06();
+    record.generation = Generation::Counts(counts);
+    session.commit(store, 0, &record)?;
+    session.con.say("Successfully restored meta data");
+    Ok(0)
+}
+
+fn read_v06(source: &mut Source) -> Result<GenerationCounts, DumpError> {
+    let mut parser = source.parser()?;
+    parser.version(Format::V06)?;
+    parser.v06()
+}
+
 /// `verify-dump [FILE]`: the device is not opened, so its size counts as 0.
 pub fn verify(session: &mut Session<'_>) -> Result<u8, Failure> {
     let mut source = Source::open(session.call.args.first().map(String::as_str))?;
     let (format, internal) = (session.call.format, session.call.placement.is_internal());
-    let con = &mut session.con;
     let checked = source.parser().and_then(|mut parser| {
+        if format == Format::V06 {
+            parser.version(format)?;
+            return parser.v06().map(|_| ());
+        }
         let head = read_head(&mut parser, format)?;
         if internal && head.la_size_sect > 0 {
-            note_clipped(con, head.la_size_sect, 0);
+            session.note_clipped(head.la_size_sect, 0);
         }
-        read_bitmap(&mut parser)
+        read_bitmap(&mut parser).map(|_| ())
     });
     checked.map_err(|error| explained(session, &mut source, error))?;
     session.con.say("input file parsed ok");
@@ -103,12 +129,6 @@ fn explained(session: &Session<'_>, source: &mut Source, error: DumpError) -> Fa
         }
     }
     Failure::new(FAILED_IO, text)
-}
-
-fn note_clipped(con: &mut Console<'_>, found: u64, usable: u64) {
-    con.say(format_args!(
-        "# la-size-sect was too big ({found}), truncated ({usable})!"
-    ));
 }
 
 /// A dump that can be read more than once.
@@ -204,6 +224,16 @@ fn record_of(
         Ids::Counts(gc) => Generation::Counts(gc),
         Ids::Uuids { uuids, flags } => Generation::Uuids { uuids, flags },
     };
+    if head.mark == Mark::Unclean
+        && let Generation::Counts(gc) = &mut record.generation
+        && gc.flags.contains(MdFlags::PRIMARY_IND)
+    {
+        gc.flags.insert(MdFlags::FULL_SYNC);
+        session.con.warn(
+            "The dump lacks what the activity log of the crashed Primary would add: \
+             the next connection will resync everything.",
+        );
+    }
     record.device_uuid = head.device_uuid;
     record.la_peer_max_bio_size = head.la_peer_max_bio_size;
     let usable = record.usable_sectors(session.call.placement, at);
@@ -220,7 +250,7 @@ fn record_of(
                 ),
             ));
         }
-        note_clipped(&mut session.con, head.la_size_sect, usable);
+        session.note_clipped(head.la_size_sect, usable);
     }
     Ok(record)
 }

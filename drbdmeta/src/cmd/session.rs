@@ -13,8 +13,8 @@ use super::table::Command;
 use crate::device::PageBuffer;
 use crate::layout::{Layout, LayoutError, Placement, SMALLEST_DEVICE, superblock_byte};
 use crate::record::validate::{self, Verdict};
-use crate::record::{Format, Generation, Record};
-use crate::superblock::{Block, SUPERBLOCK_BYTES};
+use crate::record::{Format, Generation, PeerFlags, Record};
+use crate::superblock::{Block, MagicKind, SUPERBLOCK_BYTES};
 
 /// What surrounds the process.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -224,19 +224,19 @@ impl Session<'_> {
     }
 
     /// Before log and bitmap under a valid superblock are replaced: from now on it demands a full
-    /// sync, so that after a crash nobody trusts the old superblock with the new bitmap.
+    /// sync and no longer needs its log, so that after a crash nobody trusts the old superblock
+    /// with the new bitmap, and `apply-al` does not stumble over a half-written log.
     pub fn distrust(&mut self, store: &Store, at: u64, old: &Record) -> Result<(), Failure> {
         let mut record = old.clone();
-        let flags = match &mut record.generation {
-            Generation::Counts(gc) => &mut gc.flags,
-            Generation::Uuids { flags, .. } => flags,
-            Generation::Nodes(_) => return Ok(()),
+        demand_full_sync(&mut record);
+        let primary = match &old.generation {
+            Generation::Counts(gc) => gc.flags.contains(MdFlags::PRIMARY_IND),
+            _ => old.flags().contains(MdFlags::PRIMARY_IND),
         };
-        let nothing_to_lose = old.effective_size.0 == 0 || flags.contains(MdFlags::FULL_SYNC);
-        if nothing_to_lose || store.writing() == Writing::DryRun {
+        let nothing_to_lose = old.effective_size.0 == 0 && !primary;
+        if nothing_to_lose || record == *old || store.writing() == Writing::DryRun {
             return Ok(());
         }
-        flags.insert(MdFlags::FULL_SYNC);
         let tag = format!("{}_md_cpu_to_disk", record.format);
         store.write_block(&mut self.con, &tag, at, &record.encode())?;
         store.flush()
@@ -246,13 +246,17 @@ impl Session<'_> {
     fn clip(&mut self, mut record: Record, at: u64) -> Record {
         let usable = record.usable_sectors(self.call.placement, at);
         if record.effective_size.0 > usable {
-            self.con.say(format_args!(
-                "# la-size-sect was too big ({}), truncated ({usable})!",
-                record.effective_size
-            ));
+            self.note_clipped(record.effective_size.0, usable);
             record.effective_size.0 = usable;
         }
         record
+    }
+
+    /// Tells that a size was cut.
+    pub fn note_clipped(&mut self, found: u64, usable: u64) {
+        self.con.say(format_args!(
+            "# la-size-sect was too big ({found}), truncated ({usable})!"
+        ));
     }
 
     fn disk_to_cpu(&self) -> String {
@@ -350,6 +354,27 @@ impl Session<'_> {
             }
             other => Failure::new(FAILED_IO, other),
         })
+    }
+}
+
+/// Makes every block count as out of sync, so that neither bitmap nor log matter any more.
+pub fn demand_full_sync(record: &mut Record) {
+    match &mut record.generation {
+        Generation::Counts(gc) => gc.flags.insert(MdFlags::FULL_SYNC),
+        Generation::Uuids { flags, .. } => {
+            flags.insert(MdFlags::FULL_SYNC | MdFlags::AL_CLEAN);
+            if flags.contains(MdFlags::PRIMARY_IND) {
+                // The same to a driver, but `apply-al` then asks nothing of the log.
+                flags.remove(MdFlags::PRIMARY_IND);
+                flags.insert(MdFlags::CRASHED_PRIMARY);
+            }
+            record.magic = MagicKind::Clean;
+        }
+        Generation::Nodes(nodes) => {
+            for peer in &mut nodes.peers {
+                peer.flags.insert(PeerFlags::FULL_SYNC);
+            }
+        }
     }
 }
 

@@ -192,7 +192,13 @@ impl Store {
         let complaint = format!(
             "{tag}: offset+count ({at}+{length}) not in meta data area range [{start}; {end}], aborted"
         );
+        let beyond = at.checked_add(length).is_none_or(|end| end > self.size().0);
         match self.check {
+            // A file would grow.
+            RangeCheck::Ignored if beyond => Err(Failure::new(
+                FAILED_IO,
+                format_args!("{complaint}\nThe device ends at {}", self.size()),
+            )),
             RangeCheck::Strict => Err(Failure::new(
                 FAILED_IO,
                 format_args!(

@@ -1,45 +1,125 @@
-//! A disk in memory that records what a command does to it, for the tests of crashes and of
-//! hostile images.
+//! A disk in memory that records what a command does to it, for the tests of crashes, of round
+//! trips and of hostile images. Sparse: disks of any size cost what is written to them.
 
 use std::cell::RefCell;
-use std::io;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use drbd_types::SectorCount;
-use drbd_types::{ByteCount, MdFlags};
+use drbd_types::ByteCount;
 
 use super::args;
 use super::console::{Console, Respondent};
 use super::opening::Devices;
 use super::session::{Environment, Session};
-use crate::activity_log::{FREE, SlotUpdate, Transaction, fresh_ring};
 use crate::device::{Caching, Claim, Kind, Medium, OpenError};
-use crate::layout::{Areas, Layout, Placement, Striping};
-use crate::superblock::{MagicKind, Superblock};
 
-pub const SIZE: u64 = 2 << 20;
+const PAGE: u64 = 4096;
+const ZEROS: [u8; PAGE as usize] = [0; PAGE as usize];
+
+/// The bytes of a disk; pages that were never written read as zeros.
+#[derive(Clone)]
+pub struct Image {
+    size: u64,
+    pages: BTreeMap<u64, Rc<[u8; PAGE as usize]>>,
+}
+
+impl fmt::Debug for Image {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes, {} pages used", self.size, self.pages.len())
+    }
+}
+
+impl Image {
+    pub fn new(size: u64) -> Self {
+        Self {
+            size,
+            pages: BTreeMap::new(),
+        }
+    }
+
+    pub fn size(&self) -> ByteCount {
+        ByteCount(self.size)
+    }
+
+    pub fn resize(&mut self, size: u64) {
+        assert!(size >= self.size, "disks only grow here");
+        self.size = size;
+    }
+
+    pub fn write(&mut self, at: u64, bytes: &[u8]) {
+        assert!(at + bytes.len() as u64 <= self.size, "write beyond the end");
+        let mut rest = bytes;
+        let mut at = at;
+        while !rest.is_empty() {
+            let inside = (at % PAGE) as usize;
+            let count = rest.len().min(PAGE as usize - inside);
+            let (now, later) = rest.split_at(count);
+            let page = self
+                .pages
+                .entry(at / PAGE)
+                .or_insert_with(|| Rc::new(ZEROS));
+            Rc::make_mut(page)[inside..inside + count].copy_from_slice(now);
+            at += count as u64;
+            rest = later;
+        }
+    }
+
+    pub fn read(&self, at: u64, length: usize) -> Vec<u8> {
+        let mut bytes = vec![0; length];
+        let first = at / PAGE;
+        let last = (at + length as u64).div_ceil(PAGE);
+        for (&number, page) in self.pages.range(first..last) {
+            for (i, byte) in page.iter().enumerate() {
+                let position = number * PAGE + i as u64;
+                if position >= at && position - at < length as u64 {
+                    bytes[(position - at) as usize] = *byte;
+                }
+            }
+        }
+        bytes
+    }
+
+    pub fn block(&self, at: u64) -> [u8; PAGE as usize] {
+        self.read(at, PAGE as usize).try_into().expect("4096 bytes")
+    }
+}
+
+impl PartialEq for Image {
+    fn eq(&self, other: &Self) -> bool {
+        let missing = Rc::new(ZEROS);
+        let covered = |a: &Self, b: &Self| {
+            a.pages
+                .iter()
+                .all(|(number, page)| page == b.pages.get(number).unwrap_or(&missing))
+        };
+        self.size == other.size && covered(self, other) && covered(other, self)
+    }
+}
 
 /// What a command did to its device.
 #[derive(Clone, Debug)]
 pub enum Step {
-    Write { at: usize, bytes: Vec<u8> },
+    Write { at: u64, bytes: Vec<u8> },
     Flush,
 }
 
 /// A disk in memory that remembers every step.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 struct Disk {
-    image: Rc<RefCell<Vec<u8>>>,
+    image: Rc<RefCell<Image>>,
     steps: Rc<RefCell<Vec<Step>>>,
+    kind: Kind,
 }
 
 impl Medium for Disk {
     fn size(&self) -> ByteCount {
-        ByteCount(self.image.borrow().len() as u64)
+        self.image.borrow().size()
     }
     fn kind(&self) -> Kind {
-        Kind::BlockDevice
+        self.kind
     }
     fn descriptor(&self) -> i32 {
         3
@@ -49,16 +129,15 @@ impl Medium for Disk {
     }
     fn read_up_to(&self, at: ByteCount, buffer: &mut [u8]) -> io::Result<usize> {
         let image = self.image.borrow();
-        let rest = image.get(at.0 as usize..).unwrap_or_default();
-        let count = rest.len().min(buffer.len());
-        buffer[..count].copy_from_slice(&rest[..count]);
+        let left = usize::try_from(image.size.saturating_sub(at.0)).unwrap_or(usize::MAX);
+        let count = left.min(buffer.len());
+        buffer[..count].copy_from_slice(&image.read(at.0, count));
         Ok(count)
     }
     fn write_at(&self, at: ByteCount, bytes: &[u8]) -> io::Result<()> {
-        let at = at.0 as usize;
-        self.image.borrow_mut()[at..at + bytes.len()].copy_from_slice(bytes);
+        self.image.borrow_mut().write(at.0, bytes);
         self.steps.borrow_mut().push(Step::Write {
-            at,
+            at: at.0,
             bytes: bytes.to_vec(),
         });
         Ok(())
@@ -78,8 +157,38 @@ impl Devices for Disk {
     }
 }
 
-/// Runs a command on an image, with `--force`. Returns status, image and steps.
-pub fn run(image: Vec<u8>, line: &str, state: &Path) -> (u8, Vec<u8>, Vec<Step>) {
+/// A stream whose content stays readable.
+#[derive(Clone, Default)]
+struct Paper(Rc<RefCell<Vec<u8>>>);
+
+impl Write for Paper {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.borrow_mut().write(bytes)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Paper {
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.borrow()).into_owned()
+    }
+}
+
+/// What a run left behind.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    pub status: u8,
+    pub stdout: String,
+    /// What was said on stderr, the last words of a failure included.
+    pub stderr: String,
+    pub image: Image,
+    pub steps: Vec<Step>,
+}
+
+/// Runs a command on an image, with `--force`; `line` starts with the format.
+pub fn run(image: &Image, line: &str, state: &Path) -> Outcome {
     let words: Vec<String> = format!("--force 0 {line}")
         .split_whitespace()
         .map(str::to_owned)
@@ -89,17 +198,23 @@ pub fn run(image: Vec<u8>, line: &str, state: &Path) -> (u8, Vec<u8>, Vec<Step>)
         state_dir: state.to_owned(),
         lock_dir: PathBuf::new(),
     };
-    let parsed = args::parse("drbdmeta", &words).unwrap();
-    let call = super::resolve(&env, parsed).unwrap();
+    let parsed = args::parse("drbdmeta", &words).expect("a line of a test");
+    let verbosity = parsed.options.verbosity;
+    let call = super::resolve(&env, parsed).expect("a line of a test");
     let disk = Disk {
-        image: Rc::new(RefCell::new(image)),
-        ..Disk::default()
+        image: Rc::new(RefCell::new(image.clone())),
+        steps: Rc::default(),
+        kind: match line.starts_with("v06") {
+            true => Kind::RegularFile,
+            false => Kind::BlockDevice,
+        },
     };
+    let (out, err) = (Paper::default(), Paper::default());
     let con = Console::new(
-        Box::new(io::sink()),
-        Box::new(io::sink()),
+        Box::new(out.clone()),
+        Box::new(err.clone()),
         Respondent::Forced,
-        0,
+        verbosity,
     );
     let mut session = Session {
         con,
@@ -107,52 +222,16 @@ pub fn run(image: Vec<u8>, line: &str, state: &Path) -> (u8, Vec<u8>, Vec<Step>)
         env,
         devices: Box::new(disk.clone()),
     };
-    let command = session.call.command;
-    let status = match (command.run)(&mut session) {
-        Ok(status) => status,
-        Err(failure) => failure.status,
+    let (status, last_words) = match super::dispatch(&mut session) {
+        Ok(status) => (status, String::new()),
+        Err(failure) => (failure.status, failure.text),
     };
-    let image = disk.image.borrow().clone();
-    let steps = disk.steps.borrow().clone();
-    (status, image, steps)
-}
-
-pub fn layout(placement: Placement) -> (Layout, Areas) {
-    let layout = Layout::compute(ByteCount(SIZE), placement, Striping::DEFAULT).unwrap();
-    (layout, layout.areas().unwrap())
-}
-
-/// A crashed Primary: dirty bits, hot extents.
-pub fn crashed_primary(placement: Placement) -> Vec<u8> {
-    let (layout, areas) = layout(placement);
-    let mut sb = Superblock::fresh(&layout, Striping::DEFAULT);
-    sb.effective_size = SectorCount(16 * 8192);
-    if placement.is_internal() {
-        sb.effective_size = areas.capacity;
+    drop(session);
+    Outcome {
+        status,
+        stdout: out.text(),
+        stderr: err.text() + &last_words,
+        image: disk.image.borrow().clone(),
+        steps: disk.steps.borrow().clone(),
     }
-    sb.uuids.current.0 = 0x1111_0000_1111_0000;
-    sb.uuids.bitmap.0 = 0x2222_0000_2222_0000;
-    sb.flags = MdFlags::from_bits_retain(0x13);
-    sb.al_nr_extents = 67;
-    let mut image = vec![0; SIZE as usize];
-    let put = |image: &mut Vec<u8>, at: usize, bytes: &[u8]| {
-        image[at..at + bytes.len()].copy_from_slice(bytes);
-    };
-    let log = areas.activity_log.0 as usize * 512;
-    for (tr, block) in fresh_ring(0, 8, 67, |_| FREE) {
-        put(&mut image, log + tr as usize * 4096, &block);
-    }
-    let block = Transaction {
-        tr_number: 8,
-        updates: &[SlotUpdate { slot: 1, extent: 0 }],
-        slots: 67,
-        context_start: 0,
-        context: &[FREE; 67],
-    }
-    .encode();
-    put(&mut image, log, &block);
-    put(&mut image, areas.bitmap.0 as usize * 512, &[0x81, 0, 1]);
-    let at = areas.superblock.0 as usize * 512;
-    put(&mut image, at, &sb.encode(MagicKind::InUse));
-    image
 }

@@ -1,4 +1,4 @@
-//! The plain file of DRBD 0.6 (spec 40 section 3.1): read, never written.
+//! The plain file of DRBD 0.6 (spec 40 section 3.1).
 
 use super::console::{FAILED_USE, Failure};
 use super::session::{Found, Opened, Session};
@@ -20,10 +20,11 @@ pub fn open(session: &mut Session<'_>) -> Result<Opened, Failure> {
     if device.kind() != Kind::RegularFile {
         return Err(not_plain(session));
     }
-    // Nothing is permitted: without --ignore-sanity-checks every write fails, as in the genuine.
-    let store = session.guard(device);
+    let mut store = session.guard(device);
     let mut block = [0; SUPERBLOCK_BYTES];
     let length = Format::V06.superblock_bytes();
+    // The genuine 9.3 and later permit nothing, so that every write fails.
+    store.permit(0, length as u64);
     let readable = length.min(usize::try_from(store.size().0).unwrap_or(length));
     store.read(
         &mut session.con,

@@ -105,7 +105,23 @@ pub struct Head {
     pub la_peer_max_bio_size: u32,
     /// Stripes and blocks in a stripe; dumps before 8.4.3 have none.
     pub striping: Option<(u32, u32)>,
+    /// Whether the dump says that its bitmap lacks what the log would add.
+    pub mark: Mark,
 }
+
+/// The line that `--force dump-md` prints before unclean meta-data. It is no word of the grammar,
+/// so that nobody restores such a dump of v08 by mistake. That of v07 is always marked, and has to
+/// be accepted all the same.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mark {
+    /// Not there.
+    Clean,
+    /// There.
+    Unclean,
+}
+
+/// The marking line of `dump-md`, without its end.
+pub const UNCLEAN_MARK: &str = "This_is_an_unclean_meta_data_dump._Don't_trust_the_bitmap.";
 
 /// A piece of the bitmap.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -150,8 +166,21 @@ impl<R: BufRead> Parser<R> {
         Ok(())
     }
 
+    /// All that a dump of v06 has.
+    pub fn v06(&mut self) -> Result<GenerationCounts, DumpError> {
+        self.unclean_mark()?;
+        let counts = self.counts()?;
+        self.end()?;
+        Ok(counts)
+    }
+
     /// Everything up to the bitmap.
     pub fn head(&mut self, format: Format) -> Result<Head, DumpError> {
+        let mark = if format <= Format::V07 {
+            self.unclean_mark()?
+        } else {
+            Mark::Clean
+        };
         let ids = if format <= Format::V07 {
             Ids::Counts(self.counts()?)
         } else {
@@ -164,6 +193,7 @@ impl<R: BufRead> Parser<R> {
             device_uuid: 0,
             la_peer_max_bio_size: 0,
             striping: None,
+            mark,
         };
         if format >= Format::V08 {
             self.tail(&mut head)?;
@@ -278,6 +308,31 @@ impl<R: BufRead> Parser<R> {
         let blocks = self.small_number_line("al-stripe-size-4k")?;
         head.striping = Some((stripes, blocks));
         Ok(())
+    }
+
+    /// The mark is read as the words and stray characters that it is to the lexer.
+    fn unclean_mark(&mut self) -> Result<Mark, DumpError> {
+        let first = self.next()?;
+        let is_part = |token: &Token, part: &str| match token {
+            Token::Malformed(text) => text.ends_with(&format!(": {part} ...")),
+            Token::Invalid(c) => part.chars().eq([*c]),
+            _ => false,
+        };
+        let mut parts = UNCLEAN_MARK
+            .split_inclusive(['.', '\''])
+            .flat_map(|piece| piece.split_at_checked(piece.len() - 1))
+            .flat_map(<[&str; 2]>::from);
+        if !parts.next().is_some_and(|part| is_part(&first, part)) {
+            self.ahead = Some(first);
+            return Ok(Mark::Clean);
+        }
+        for part in parts {
+            let token = self.next()?;
+            if !is_part(&token, part) {
+                return Err(self.unexpected(token, "keyword 'gc' expected"));
+            }
+        }
+        Ok(Mark::Unclean)
     }
 
     fn is_bitmap_next(&mut self) -> Result<bool, DumpError> {
