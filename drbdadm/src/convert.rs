@@ -24,13 +24,12 @@ pub(crate) fn run(command: &Command, invocation: &Invocation, name: String) -> R
     if let Err(abort) = loaded.end {
         return Err(End(i32::from(abort.0)));
     }
+    let context = Context::of(&loaded.config);
     let several = loaded.sources.len() > 1;
     for source in &loaded.sources {
-        let converted = convert(&source.text);
+        let converted = convert(&source.text, &context);
         if invocation.diff {
-            let diff = TextDiff::from_lines(&*source.text, converted.text.as_str());
-            let new = format!("{} (8.4)", source.file);
-            print(&diff.unified_diff().header(&source.file, &new).to_string());
+            print(&unified(&source.file, &source.text, &converted.text));
         } else {
             if several {
                 print(&format!("# {}\n", source.file));
@@ -38,11 +37,18 @@ pub(crate) fn run(command: &Command, invocation: &Invocation, name: String) -> R
             print(&converted.text);
         }
         for note in &converted.notes {
-            complain(&format!(
-                "{}:{}: left out: {} ({})",
-                source.shown, note.line, note.what, note.why
-            ));
+            complain(&format!("{}:{}: {note}", source.shown, note.line));
         }
     }
     Ok(0)
+}
+
+/// The changes of a file, with names as `patch -d / -p1` takes them; it ignores what follows a tab.
+fn unified(file: &str, old: &str, new: &str) -> String {
+    let name = file.trim_start_matches('/');
+    let diff = TextDiff::from_lines(old, new);
+    let headers = (format!("a/{name}"), format!("b/{name}\t8.4"));
+    diff.unified_diff()
+        .header(&headers.0, &headers.1)
+        .to_string()
 }

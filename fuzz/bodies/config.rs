@@ -1,15 +1,16 @@
 //! A configuration is read or refused; what was read can be printed for every series, and what is
-//! printed for 8.4 is read again as the same.
+//! printed for 8.4 is read again as the same. Converted, it means the same, too.
 
 use compat::{
     config::{Input, Loaded, Node, encode, load},
+    convert::{Context, convert},
     era::{
         dump::{self, Detail},
         dump_old::{self, View},
         old::OldSections,
         xml,
     },
-    model::Config,
+    model::{Config, Dialect},
 };
 use drbd_options::Era;
 
@@ -34,17 +35,39 @@ pub fn read_print_read(data: &[u8]) {
     }
     xml::config(&loaded.config);
     let printed = dump::config(&loaded.config, NODE, Detail::Verbose);
+    convert_twice(&loaded, &printed);
     let again = read(&encode(&printed));
     // Names of hosts are printed without quotes, as the genuine programs print them; where one
     // needs quotes the print cannot be read. What is accepted must mean the same.
     if again.end.is_ok() {
         let twice = dump::config(&again.config, NODE, Detail::Verbose);
-        let mut pairs = statements(&printed).zip(statements(&twice));
-        let differing = pairs.find(|(once, twice)| once != twice);
-        assert_eq!(differing, None, "{printed}\nis read as\n{twice}");
+        assert_same(&printed, &twice);
     } else if !data.contains(&b'"') {
         panic!("{}\nis refused: {:?}", printed, again.diagnostics);
     }
+}
+
+/// The conversion is read by 8.4, says the same unless it tells otherwise, and is final.
+fn convert_twice(loaded: &Loaded, printed: &str) {
+    let [source] = loaded.sources.as_slice() else {
+        return;
+    };
+    let converted = convert(&source.text, &Context::of(&loaded.config));
+    let new = read(&encode(&converted.text));
+    assert!(new.end.is_ok(), "{}\n{:?}", converted.text, new.diagnostics);
+    assert_eq!(new.config.dialect, Dialect::V8);
+    if converted.notes.is_empty() {
+        let again = dump::config(&new.config, NODE, Detail::Verbose);
+        assert_same(printed, &again);
+    }
+    let twice = convert(&converted.text, &Context::of(&new.config));
+    assert_eq!(twice.text, converted.text);
+}
+
+fn assert_same(one: &str, other: &str) {
+    let mut pairs = statements(one).zip(statements(other));
+    let differing = pairs.find(|(one, other)| one != other);
+    assert_eq!(differing, None, "{one}\nis read as\n{other}");
 }
 
 fn read(data: &[u8]) -> Loaded {

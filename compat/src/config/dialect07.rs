@@ -1,11 +1,13 @@
 //! What a 0.7 configuration means today (spec 10 section 11).
 
+use std::collections::BTreeMap;
+
 use drbd_options::{Section, find};
 
 use crate::model::{Config, Resource, Sections, Setting};
 
 /// Handler that does what `on-io-error panic` did: the node must not go on.
-const HALT: &str = "echo o > /proc/sysrq-trigger; halt -f";
+pub const HALT: &str = "echo o > /proc/sysrq-trigger; halt -f";
 
 /// Replaces what 0.7 said by what has the same effect, keeping the original for its own form.
 pub(super) fn adapt(config: &mut Config) {
@@ -47,31 +49,41 @@ fn replace_panic(sections: &mut Sections) {
 /// `group N` ordered the resyncs: lower groups first, equal ones in parallel. Today a resource
 /// waits for one of the next lower group.
 fn order_by_group(config: &mut Config) {
-    let groups: Vec<Option<u32>> = config.resources.iter().map(group).collect();
-    let names: Vec<String> = config.resources.iter().map(|r| r.name.clone()).collect();
     let Some(found) = find(Section::Disk, "resync-after") else {
         return;
     };
-    for (resource, own) in config.resources.iter_mut().zip(&groups) {
-        let lower = (0..groups.len()).filter(|at| groups[*at].is_some() && groups[*at] < *own);
-        // The last one of the highest lower group: the one that the others before it precede.
-        let Some(before) = lower.max_by_key(|at| groups[*at]) else {
-            continue;
-        };
-        resource.sections.disk.push(Setting {
+    for (own, before) in predecessors(&config.resources, |resource| !resource.is_ignored()) {
+        let name = config.resources[before].name.clone();
+        config.resources[own].sections.disk.push(Setting {
             row: found.row,
             name: found.row.name,
-            value: Some(names[before].clone()),
+            value: Some(name),
             rank: u32::MAX,
         });
     }
 }
 
-/// The group of a resource that resyncs here; those without a word are in group 0.
+/// Of each resource of a higher group, by index: the last one of the highest lower group, which
+/// the others before it precede.
+pub fn predecessors(
+    resources: &[Resource],
+    counts: impl Fn(&Resource) -> bool,
+) -> Vec<(usize, usize)> {
+    let groups: Vec<Option<u32>> = resources
+        .iter()
+        .map(|resource| counts(resource).then(|| group(resource))?)
+        .collect();
+    // Later ones replace earlier ones, so that the last one of each group is left.
+    let last: BTreeMap<u32, usize> = (0..groups.len())
+        .filter_map(|at| Some((groups[at]?, at)))
+        .collect();
+    (0..groups.len())
+        .filter_map(|own| Some((own, *last.range(..groups[own]?).next_back()?.1)))
+        .collect()
+}
+
+/// The group of a resource; those without a word are in group 0.
 fn group(resource: &Resource) -> Option<u32> {
-    if resource.is_ignored() {
-        return None;
-    }
     let text = resource.sections.legacy.value("group").unwrap_or("0");
     text.parse().ok()
 }

@@ -30,6 +30,7 @@ use std::{collections::HashMap, io, path::Path, rc::Rc, sync::Arc};
 
 use crate::model::{Config, Dialect};
 
+pub(crate) use dialect07::{HALT, predecessors};
 pub use diagnostic::{Abort, Diagnostic, Label, Severity, Source, SourceId};
 pub use files::encode;
 pub use names::{NamedResource, resource_names};
