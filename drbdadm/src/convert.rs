@@ -1,6 +1,9 @@
 //! `drbdadm convert [--to 8.4] [--diff]`: the files of an older series in the words of 8.4.
 
-use compat::{config::Node, convert::convert};
+use compat::{
+    config::Node,
+    convert::{Context, convert},
+};
 use similar::TextDiff;
 
 use crate::{
