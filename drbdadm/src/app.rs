@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use compat::{
     config::{Identity, Loaded, Node},
     era::dump,
-    model::{Config, Resource},
+    model::{Config, Resource, Volume},
 };
 use drbd_options::Era;
 
@@ -17,7 +17,7 @@ use crate::{
     plan::{Staged, adjust, argv::Scene, commands},
     report,
     run::{Escaping, Limits, Overrides, Registry, Runner, Settings, complain, print, print_line},
-    select::{self, Target},
+    select::{self, Refusal, Target, Then},
     usage,
     validate::{self, Context, PeerNeed},
 };
@@ -156,7 +156,14 @@ impl App {
         }
         let shows = invocation.dry_run > 0 || invocation.verbose > 0;
         let expands = !command.is_dump() || shows;
-        let mut old = Old::of(&config, old::era(command, &invocation, &config));
+        let mut old = Old::of(
+            &config,
+            old::era(command, &invocation, &config),
+            invocation.dry_run,
+        );
+        if let Some(old) = &old {
+            old.check_minor_count(&config)?;
+        }
         if expands {
             config.expand();
         }
@@ -195,6 +202,9 @@ impl App {
     }
 
     fn run(&mut self) -> Result<i32, End> {
+        if let (Some(old), "status") = (&self.old, self.command.name) {
+            return Ok(old.status(&self.config, &mut self.runner));
+        }
         let status = if self.command.takes_resources() {
             self.on_resources()?
         } else {
@@ -276,15 +286,16 @@ impl App {
 
     fn on_all(&mut self) -> Result<i32, End> {
         let dump = self.command.is_dump();
-        if !dump {
+        let era = self.old.as_ref().map_or(Era::V84, Old::era);
+        if !dump || era == Era::V83 {
             self.check_something_to_do()?;
         }
         let addresses_ok = (0..self.config.resources.len()).fold(true, |ok, at| {
-            let verified = self.verify_ip(at, self.invocation.stacked);
+            let verified = self.verify_ip(at);
             ok && verified
         });
         // 0.7 and 8.0 only warned where nothing is done.
-        let warns = dump && self.old.as_ref().is_some_and(|old| old.era() <= Era::V80);
+        let warns = dump && era <= Era::V80;
         if !addresses_ok && !warns {
             return Err(End(10));
         }
@@ -332,7 +343,8 @@ impl App {
             complain(&format!(
                 "WARN: no normal resources defined for this host ({node})!?"
             ));
-            if self.config.resources.iter().any(Resource::is_ignored) {
+            let modern = self.old.is_none();
+            if modern && self.config.resources.iter().any(Resource::is_ignored) {
                 complain("Misspelled name of the local machine with the 'on' keyword ?");
             }
         }
@@ -343,16 +355,24 @@ impl App {
         let names = self.invocation.names.clone();
         let mut result = 0;
         for name in &names {
-            let target = select::find(&self.config, name).and_then(|target| {
-                let resource = &self.config.resources[target.resource];
-                select::narrow(self.command, resource, target)
-            });
-            let target = target.map_err(|refusal| {
-                complain(&refusal.text);
-                End(i32::from(refusal.status))
-            })?;
+            let target = match self.find(name) {
+                Ok(target) => target,
+                Err(refusal) => {
+                    complain(&refusal.text);
+                    let status = i32::from(refusal.status);
+                    match refusal.then {
+                        Then::End => return Err(End(status)),
+                        Then::Next => result = result.max(status),
+                    }
+                    continue;
+                }
+            };
             let resource = &self.config.resources[target.resource];
-            let stacked = self.invocation.stacked || (target.by_minor && resource.is_stacked());
+            if target.by_minor {
+                // Genuine: and it stays so for the names behind it.
+                self.invocation.stacked = resource.is_stacked();
+            }
+            let stacked = self.invocation.stacked;
             if resource.is_stacked() != stacked && !self.command.is_dump() {
                 complain(&match stacked {
                     true => {
@@ -365,8 +385,8 @@ impl App {
                 result = result.max(1);
                 continue;
             }
-            let verified = self.verify_ip(target.resource, stacked);
-            if self.invalid && self.command.verifies_ip {
+            let verified = self.verify_ip(target.resource);
+            if self.invalid && self.verifies_ip(&self.config.resources[target.resource]) {
                 // Genuine: an earlier resource without a clear peer only stops the next one.
                 return Err(End(10));
             }
@@ -378,14 +398,28 @@ impl App {
         Ok(result)
     }
 
+    /// What a word of the command line means for the command.
+    fn find(&self, word: &str) -> Result<Target, Refusal> {
+        let target = match &self.old {
+            None => select::find(&self.config, word),
+            Some(_) => select::find_old(&self.config, self.command, &self.node.name, word),
+        }?;
+        let resource = &self.config.resources[target.resource];
+        select::narrow(self.command, resource, target)
+    }
+
+    /// Whether the command cares about the own address of a resource.
+    fn verifies_ip(&self, resource: &Resource) -> bool {
+        self.command.verifies_ip
+            && !self.config.global.disable_ip_verification
+            && self.invocation.dry_run != 1
+            && (self.invocation.stacked || !resource.is_stacked())
+    }
+
     /// Whether the own address of a resource exists, where the command cares.
-    fn verify_ip(&self, at: usize, stacked: bool) -> bool {
+    fn verify_ip(&self, at: usize) -> bool {
         let resource = &self.config.resources[at];
-        if !self.command.verifies_ip
-            || self.config.global.disable_ip_verification
-            || self.invocation.dry_run == 1
-            || (resource.is_stacked() && !stacked)
-        {
+        if !self.verifies_ip(resource) {
             return true;
         }
         match validate::verify_ip(resource, &self.node.addresses, &self.first_uses) {
@@ -422,6 +456,10 @@ impl App {
             findings.messages.iter().for_each(|text| complain(text));
             self.invalid |= resource.peer.is_none();
         }
+        if self.command.is_dump() {
+            self.dump_one(at);
+            return Ok(0);
+        }
         let resource = &self.config.resources[at];
         let Some(me) = resource.my_host() else {
             return Ok(0);
@@ -433,13 +471,21 @@ impl App {
             dry_run: self.invocation.dry_run > 0,
         };
         let runner = &mut self.runner;
-        if let Some(old) = self.old.as_ref().filter(|_| !self.command.is_dump()) {
+        if self.command.action == Action::BecomePrimary
+            && !becomes_primary(resource, &self.node.name)
+        {
+            return Ok(0);
+        }
+        if let Some(old) = &self.old {
             let jobs = old.run(
                 self.command,
                 runner,
                 &self.config,
                 at,
-                scene,
+                Scene {
+                    backend: &self.invocation.backend_as_given,
+                    ..scene
+                },
                 &self.node.name,
             );
             if let Some(jobs) = jobs {
@@ -448,17 +494,6 @@ impl App {
             }
         }
         match self.command.action {
-            Action::Dump => {
-                print(&match &self.old {
-                    Some(old) => old.dump_resource(&self.config, &self.node.name, at),
-                    None => dump::resource(resource, &self.node.name),
-                });
-                Ok(0)
-            }
-            Action::DumpXml => {
-                print(&compat::era::xml::resource(resource));
-                Ok(0)
-            }
             Action::Up => {
                 self.deferred.extend(commands::up(scene, target.volume));
                 Ok(0)
@@ -470,6 +505,8 @@ impl App {
                     complain(plan.reasons.trim_end());
                 }
                 self.deferred.extend(plan.jobs);
+                // Genuine: reading the running state forgets what was wrong before.
+                self.invalid = false;
                 Ok(0)
             }
             Action::Handler => Ok(crate::handler::run(
@@ -484,19 +521,29 @@ impl App {
                 print_line(&resource.name);
                 Ok(0)
             }
-            Action::Lookup(Lookup::LowerResource) => Ok(inform::lower_resource(
-                resource,
-                &self.node,
-                self.invocation.stacked,
-            )),
+            Action::Lookup(Lookup::LowerResource) if !self.invocation.stacked => {
+                complain("sh-lower-resource only available in stacked mode");
+                Err(End(1))
+            }
+            Action::Lookup(Lookup::LowerResource) => {
+                // Genuine: once for each volume, though all lie on the same resource.
+                let chosen = |v: &&Volume| target.volume.is_none_or(|number| number == v.number);
+                let volumes = me.volumes.iter().filter(chosen);
+                let mut results = volumes.map(|_| inform::lower_resource(resource, &self.node));
+                Ok(results.find(|status| *status != 0).unwrap_or(0))
+            }
+            Action::Lookup(Lookup::Udev) if target.volume.is_none() && self.old.is_none() => {
+                complain("volume not specified");
+                Ok(1)
+            }
             Action::ProxyUp | Action::ProxyDown => {
                 let all = self.invocation.names.first().is_some_and(|n| n == "all");
-                let jobs =
-                    crate::plan::proxy::jobs(self.command.action, scene, &self.node.name, all);
+                let era = self.old.as_ref().map_or(Era::V84, Old::era);
+                let (action, node) = (self.command.action, &self.node.name);
+                let jobs = crate::plan::proxy::jobs(action, scene, node, era, all);
                 let mut results = jobs.iter().map(|job| runner.job(&resource.name, job));
                 Ok(results.find(|status| *status != 0).unwrap_or(0))
             }
-            Action::BecomePrimary if !becomes_primary(resource, &self.node.name) => Ok(0),
             _ if matches!(self.command.scope, Scope::Volumes | Scope::OneVolume) => {
                 for volume in &me.volumes {
                     if target.volume.is_some_and(|number| number != volume.number) {
@@ -520,6 +567,16 @@ impl App {
         }
     }
 
+    fn dump_one(&self, at: usize) {
+        let (config, node) = (&self.config, self.node.name.as_str());
+        print(&match (self.command.action, &self.old) {
+            (Action::DumpXml, Some(old)) => old.dump_resource_xml(config, node, at),
+            (Action::DumpXml, None) => compat::era::xml::resource(&config.resources[at]),
+            (_, Some(old)) => old.dump_resource(config, node, at),
+            (_, None) => dump::resource(&config.resources[at], node),
+        });
+    }
+
     fn dump_all(&self) {
         let (config, node) = (&self.config, &self.node.name);
         let detail = match self.invocation.verbose {
@@ -527,7 +584,8 @@ impl App {
             _ => dump::Detail::Verbose,
         };
         print(&match (self.command.action, &self.old) {
-            (Action::DumpXml, _) => compat::era::xml::config(config),
+            (Action::DumpXml, Some(old)) => old.dump_xml(config, node),
+            (Action::DumpXml, None) => compat::era::xml::config(config),
             (_, Some(old)) => old.dump(config, node),
             _ => dump::config(config, node, detail),
         });
@@ -536,16 +594,18 @@ impl App {
     fn on_nothing(&mut self) -> i32 {
         match self.command.action {
             Action::ShResources => inform::resources(&self.config, self.invocation.stacked),
-            Action::ShModParms => inform::module_parameters(&self.config),
+            Action::ShModParms => {
+                let era = self.old.as_ref().map_or(Era::V84, Old::era);
+                inform::module_parameters(&self.config, era);
+            }
             Action::ShStatus => {
                 let dry_run = self.invocation.dry_run > 0;
+                if let Some(old) = &self.old {
+                    return old.sh_status(&self.config, &mut self.runner);
+                }
                 return inform::status(&self.config, &mut self.runner, dry_run);
             }
             Action::WaitConInt => {
-                let validated = self.validate_all();
-                if let Err(End(status)) = validated {
-                    return status;
-                }
                 crate::wait::wait_con_int(
                     &self.config,
                     self.invocation.stacked,

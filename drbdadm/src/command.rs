@@ -297,7 +297,7 @@ pub static COMMANDS: &[Command] = &[
     lookup("sh-md-idx", Lookup::MetaIndex, S::Volumes)
         .about("Print the indexes of the meta-data, `internal` or `flexible`"),
     lookup("sh-ip", Lookup::Ip, S::Volumes).about("Print the own address"),
-    lookup("sh-lr-of", Lookup::LowerResource, S::Resource)
+    lookup("sh-lr-of", Lookup::LowerResource, S::Volumes)
         .about("Print the resource that a stacked one lies on"),
     script("sh-b-pri", A::BecomePrimary, S::Volumes)
         .about("Make the resource Primary if `become-primary-on` says so"),

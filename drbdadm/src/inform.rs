@@ -5,6 +5,7 @@ use compat::{
     era::text::{quote, shell},
     model::{Config, Resource},
 };
+use drbd_options::Era;
 
 use crate::{
     plan::{Job, status},
@@ -28,12 +29,22 @@ pub(crate) fn resources(config: &Config, stacked: bool) {
 }
 
 /// `sh-mod-parms`: parameters of the module, which the engine takes, too.
-pub(crate) fn module_parameters(config: &Config) {
-    let hosts = here(config).filter_map(Resource::my_host);
-    let minors: usize = hosts.map(|h| h.volumes.len()).sum();
-    let count = match config.global.minor_count {
-        Some(count) => count.to_string(),
-        None => minors.saturating_add(3).clamp(32, 255).to_string(),
+pub(crate) fn module_parameters(config: &Config, era: Era) {
+    let volumes = || {
+        here(config)
+            .filter_map(Resource::my_host)
+            .flat_map(|h| &h.volumes)
+    };
+    let highest = volumes().filter_map(|v| v.minor).max().unwrap_or_default();
+    let configured = config.global.minor_count;
+    let count = match era {
+        Era::V07 => configured.unwrap_or(highest.saturating_add(1)),
+        Era::V80 | Era::V82 => configured.unwrap_or(highest.saturating_add(11)).max(32),
+        Era::V83 => configured.unwrap_or(highest.saturating_add(11).clamp(32, 256)),
+        Era::V84 => configured.unwrap_or_else(|| {
+            let count = u32::try_from(volumes().count()).unwrap_or(u32::MAX);
+            count.saturating_add(3).clamp(32, 255)
+        }),
     };
     print_line(&format!("minor_count={count}"));
 }
@@ -60,11 +71,7 @@ pub(crate) fn status(config: &Config, runner: &mut Runner, dry_run: bool) -> i32
 }
 
 /// `sh-lr-of`: the resource below.
-pub(crate) fn lower_resource(resource: &Resource, node: &Node, stacked: bool) -> i32 {
-    if !stacked {
-        complain("sh-lower-resource only available in stacked mode");
-        return 1;
-    }
+pub(crate) fn lower_resource(resource: &Resource, node: &Node) -> i32 {
     match resource.my_host().and_then(|host| host.lower()) {
         Some(lower) => {
             print_line(lower);

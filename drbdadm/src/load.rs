@@ -29,6 +29,17 @@ pub(crate) fn read(command: &Command, invocation: &Invocation, node: &Node) -> R
     if let Some(name) = on_top
         && std::fs::File::open(name).is_err()
     {
+        // Genuine: only missed when the other file has been read without error.
+        let single = Invocation {
+            config_to_test: None,
+            ..invocation.clone()
+        };
+        let loaded = read(command, &single, node)?;
+        if loaded.end.is_err() {
+            return Ok(loaded);
+        }
+        let remarks = loaded.diagnostics.iter();
+        remarks.for_each(|remark| complain(&remark.text));
         return Err(cannot_open(name));
     }
     if given == Some("-") {
@@ -38,7 +49,13 @@ pub(crate) fn read(command: &Command, invocation: &Invocation, node: &Node) -> R
         return loaded.map_err(|_| cannot_open("STDIN"));
     }
     if let Some(name) = given {
-        return config::load(Input::Path(name), on_top, node).map_err(|_| cannot_open(name));
+        return config::load(Input::Path(name), on_top, node).map_err(|error| match error.kind() {
+            std::io::ErrorKind::IsADirectory => {
+                complain("input in flex scanner failed");
+                End(2)
+            }
+            _ => cannot_open(name),
+        });
     }
     if command.uses_registry()
         && let Some(name) = registered(invocation)

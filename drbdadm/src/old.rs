@@ -2,25 +2,27 @@
 
 use compat::{
     config,
-    era::{dump_old, old::OldSections},
-    model::{Config, Dialect, Resource},
+    era::{dump_old, old::OldSections, text::shell, xml, xml_old},
+    model::{Config, Dialect, Host, Resource, Volume},
 };
 use drbd_options::Era;
 
 use crate::{
+    app::End,
     cli::Invocation,
     command::{Action, Command, Limit},
     plan::{
-        Call, Program, Staged, adjust,
+        Call, Job, Program, Staged, adjust,
         argv::Scene,
         old::{OldScene, convert},
     },
-    run::{Escaping, Runner},
+    run::{Escaping, Runner, complain, print},
 };
 
 /// What is needed for it.
 pub(crate) struct Old {
     era: Era,
+    dry_run: u32,
     common: Option<OldSections>,
     resources: Vec<OldSections>,
 }
@@ -28,7 +30,7 @@ pub(crate) struct Old {
 /// The era in which something is printed: what was asked for, or what the files speak. Nothing
 /// that really runs depends on it.
 pub(crate) fn era(command: &Command, invocation: &Invocation, config: &Config) -> Era {
-    let answers = matches!(command.action, Action::Lookup(_));
+    let answers = matches!(command.action, Action::Lookup(_) | Action::ShModParms);
     let prints = command.is_dump() || answers || invocation.dry_run > 0;
     if !prints {
         return Era::V84;
@@ -42,10 +44,11 @@ pub(crate) fn era(command: &Command, invocation: &Invocation, config: &Config) -
 
 impl Old {
     /// Before anything is inherited; nothing for 8.4.
-    pub(crate) fn of(config: &Config, era: Era) -> Option<Self> {
+    pub(crate) fn of(config: &Config, era: Era, dry_run: u32) -> Option<Self> {
         let resources = config.resources.iter();
         (era < Era::V84).then(|| Self {
             era,
+            dry_run,
             common: config
                 .common
                 .as_ref()
@@ -60,6 +63,24 @@ impl Old {
     /// The era.
     pub(crate) fn era(&self) -> Era {
         self.era
+    }
+
+    /// drbdadm of 8.3 refused minors that its module would not have had.
+    pub(crate) fn check_minor_count(&self, config: &Config) -> Result<(), End> {
+        let volumes = config.resources.iter().filter_map(Resource::my_host);
+        let minors = volumes.flat_map(|h| &h.volumes).filter_map(|v| v.minor);
+        let (Some(highest), Some(count)) = (minors.max(), config.global.minor_count) else {
+            return Ok(());
+        };
+        if self.era != Era::V83 || highest < count {
+            return Ok(());
+        }
+        // The missing blank is genuine.
+        complain(&format!(
+            "The highest minor you have in your config is {highest}but a minor_count of {count} \
+             in your config!"
+        ));
+        Err(End(1))
     }
 
     pub(crate) fn inherit(&mut self) {
@@ -95,6 +116,21 @@ impl Old {
         dump_old::resource(self.view(config, node), at)
     }
 
+    /// 0.7 had no XML: there is nothing to imitate, and 8.4 shows most.
+    pub(crate) fn dump_xml(&self, config: &Config, node: &str) -> String {
+        match self.era {
+            Era::V07 => xml::config(config),
+            _ => xml_old::config(self.view(config, node)),
+        }
+    }
+
+    pub(crate) fn dump_resource_xml(&self, config: &Config, node: &str, at: usize) -> String {
+        match self.era {
+            Era::V07 => xml::resource(&config.resources[at]),
+            _ => xml_old::resource(self.view(config, node), at),
+        }
+    }
+
     /// Prints the calls of a command; `None` where they are those of 8.4.
     pub(crate) fn run(
         &self,
@@ -109,6 +145,7 @@ impl Old {
         convert(config, &mut sections, node);
         let old = OldScene {
             era: self.era,
+            dry_run: self.dry_run,
             scene,
             sections: &sections,
         };
@@ -119,7 +156,8 @@ impl Old {
                 let plan = adjust::plan(scene, running.as_ref());
                 return Some(old.staged(Action::Adjust, Some(&plan)));
             }
-            Action::BecomePrimary => return None,
+            // Not this node's business, or asked of drbd-proxy-ctl.
+            Action::ProxyUp | Action::ProxyDown => return None,
             _ => {}
         }
         for volume in &scene.me.volumes {
@@ -128,6 +166,66 @@ impl Old {
             }
         }
         Some(Vec::new())
+    }
+}
+
+impl Old {
+    /// `status`: all resources, whichever were named.
+    pub(crate) fn status(&self, config: &Config, runner: &mut Runner) -> i32 {
+        self.of_all(config, runner, "status", |_| String::new())
+    }
+
+    /// `sh-status`: what the dry run shows of it.
+    pub(crate) fn sh_status(&self, config: &Config, runner: &mut Runner) -> i32 {
+        self.of_all(config, runner, "sh-status", |resource| {
+            if self.era < Era::V83 {
+                return String::new();
+            }
+            let lower = resource.my_host().and_then(Host::lower).unwrap_or_default();
+            let below = config
+                .position(lower)
+                .and_then(|at| config.resources[at].my_host()?.volumes.first());
+            let device = below.and_then(Volume::device_name).unwrap_or_default();
+            let minor = below.and_then(|v| v.minor);
+            format!(
+                "_stacked_on={}\n_stacked_on_device={}\n_stacked_on_minor={}\n",
+                shell(lower),
+                shell(&device),
+                minor.map_or_else(String::new, |minor| minor.to_string())
+            )
+        })
+    }
+
+    /// A command of drbdsetup for every resource of this node, and a text before each.
+    fn of_all(
+        &self,
+        config: &Config,
+        runner: &mut Runner,
+        command: &str,
+        text: impl Fn(&Resource) -> String,
+    ) -> i32 {
+        for (at, resource) in config.resources.iter().enumerate() {
+            let Some(me) = resource.my_host() else {
+                continue;
+            };
+            print(&text(resource));
+            let old = OldScene {
+                era: self.era,
+                dry_run: self.dry_run,
+                scene: Scene {
+                    resource,
+                    me,
+                    backend: &[],
+                    dry_run: true,
+                },
+                sections: &self.resources[at],
+            };
+            for volume in &me.volumes {
+                let job = Job::Sequence(vec![old.generic(command, volume)]);
+                runner.job(&resource.name, &job);
+            }
+        }
+        0
     }
 }
 

@@ -26,11 +26,26 @@ pub struct Refusal {
     pub text: String,
     /// Exit status.
     pub status: u8,
+    /// Whether the names behind it are still looked at.
+    pub then: Then,
+}
+
+/// What follows a refusal.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Then {
+    /// Nothing.
+    End,
+    /// The next name.
+    Next,
 }
 
 impl Refusal {
     fn usage(text: String) -> Self {
-        Self { text, status: 1 }
+        Self {
+            text,
+            status: 1,
+            then: Then::End,
+        }
     }
 }
 
@@ -43,6 +58,7 @@ pub fn find(config: &Config, word: &str) -> Result<Target, Refusal> {
             let number = Scale::One.parse(number).map_err(|error| Refusal {
                 text: error.to_string(),
                 status: error.exit_status(),
+                then: Then::End,
             })?;
             (name, Some(u32::try_from(number).unwrap_or(u32::MAX)))
         }
@@ -67,6 +83,35 @@ pub fn find(config: &Config, word: &str) -> Result<Target, Refusal> {
     minor
         .and_then(|minor| by_minor(config, minor))
         .ok_or_else(unknown)
+}
+
+/// The same in the words of the series before 8.4, which also found what is ignored here.
+pub fn find_old(
+    config: &Config,
+    command: &Command,
+    node: &str,
+    word: &str,
+) -> Result<Target, Refusal> {
+    let at = config.position(word);
+    let ignored = at.filter(|at| config.resources[*at].is_ignored());
+    match ignored {
+        Some(resource) if command.is_dump() => Ok(Target {
+            resource,
+            volume: None,
+            by_minor: false,
+        }),
+        Some(_) => Err(Refusal {
+            text: format!(
+                "'{word}' ignored, since this host ({node}) is not mentioned with an 'on' keyword."
+            ),
+            status: 1,
+            then: Then::Next,
+        }),
+        None => find(config, word).map_err(|refusal| Refusal {
+            text: refusal.text.replace(" (for this host).", "."),
+            ..refusal
+        }),
+    }
 }
 
 fn has_volume(resource: &Resource, number: u32) -> bool {

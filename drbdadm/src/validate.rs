@@ -39,11 +39,14 @@ pub struct Context<'a> {
     pub interactive: bool,
 }
 
-fn prefix(resource: &Resource) -> String {
-    format!(
-        "{}:{}: in resource {}",
-        resource.place.file, resource.place.line, resource.name
-    )
+/// Where a resource is; before 8.4 by the name of the file as it was given.
+fn prefix(resource: &Resource, era: Era) -> String {
+    let place = &resource.place;
+    let file = match era {
+        Era::V84 => &place.file,
+        _ => &place.shown,
+    };
+    format!("{file}:{}: in resource {}", place.line, resource.name)
 }
 
 /// Checks one resource, and determines its peer.
@@ -59,7 +62,7 @@ pub fn resource(config: &mut Config, at: usize, context: Context<'_>) -> Finding
     if both && sections.net.find("allow-two-primaries").is_none() {
         findings.error(format!(
             "{}:\nbecome-primary-on is set to both, but allow-two-primaries is not set.",
-            prefix(resource)
+            prefix(resource, context.era)
         ));
     }
     find_peer(resource, context, PeerNeed::IfClear, &mut findings);
@@ -67,14 +70,14 @@ pub fn resource(config: &mut Config, at: usize, context: Context<'_>) -> Finding
     if resource.peer.is_some() && proxies(resource.my_host()) != proxies(resource.peer_host()) {
         findings.error(format!(
             "{}:\n\tEither both 'on' sections must contain a proxy subsection, or none.",
-            prefix(resource)
+            prefix(resource, context.era)
         ));
     }
-    check_primaries(resource, &mut findings);
+    check_primaries(resource, context, &mut findings);
     findings
 }
 
-fn check_primaries(resource: &Resource, findings: &mut Findings) {
+fn check_primaries(resource: &Resource, context: Context<'_>, findings: &mut Findings) {
     let (Some(me), Some(peer)) = (resource.my_host(), resource.peer_host()) else {
         return;
     };
@@ -82,7 +85,7 @@ fn check_primaries(resource: &Resource, findings: &mut Findings) {
         if name != "both" && !me.names.contains(name) && !peer.names.contains(name) {
             findings.error(format!(
                 "{}:\n\tbecome-primary-on contains '{name}', which is not named with the 'on' sections.",
-                prefix(resource)
+                prefix(resource, context.era)
             ));
         }
     }
@@ -113,7 +116,7 @@ fn check_resync_after(
         let option = if old { "after" } else { "resync-after" };
         (!known).then(|| {
             let place = if found.is_some() { " on this host" } else { "" };
-            format!("resource '{name}' mentioned in '{option}' option is not known{place}.")
+            format!("resource '{value}' mentioned in '{option}' option is not known{place}.")
         })
     };
     let disk = &config.resources[at].sections.disk;
@@ -125,14 +128,7 @@ fn check_resync_after(
         .collect();
     let resource = &mut config.resources[at];
     for (i, text) in bad.iter().rev() {
-        let place = &resource.place;
-        let prefix = match old {
-            true => format!(
-                "{}:{}: in resource {}",
-                place.shown, place.line, resource.name
-            ),
-            false => prefix(resource),
-        };
+        let prefix = prefix(resource, context.era);
         findings.messages.push(format!("{prefix}:\n\t{text}"));
         if context.interactive {
             findings.invalid = true;
@@ -160,7 +156,7 @@ pub fn find_peer(
     findings: &mut Findings,
 ) {
     let Some(me) = resource.me else { return };
-    let prefix = prefix(resource);
+    let prefix = prefix(resource, context.era);
     let others = || (0..resource.hosts.len()).filter(|h| *h != me);
     if resource.hosts.len() == 2 {
         if let (Some(peer), true) = (context.peer, context.dry_run > 1) {
@@ -194,12 +190,15 @@ pub fn find_peer(
         ));
         return;
     }
-    let mut matching = others().filter(|h| is_named(&resource.hosts[*h], wanted));
+    // Genuine: where proxies choose the section, no other one can be named.
+    let hosts = context.node.identity == Identity::Host;
+    let mut matching = others().filter(|h| hosts && is_named(&resource.hosts[*h], wanted));
     match (matching.next(), matching.next()) {
         (Some(one), None) => resource.peer = Some(one),
         (Some(_), Some(_)) => findings.messages.push(format!(
             "{prefix}:\n\tInvoked with --peer '{wanted}', but that matches multiple times!"
         )),
+        (None, _) if need == PeerNeed::IfClear => {}
         (None, _) => findings.messages.push(format!(
             "{prefix}:\n\tNo host ('on' or 'floating') section matches --peer '{wanted}'"
         )),
@@ -270,14 +269,15 @@ fn resolve(
                 value: Some(minor.to_string()),
                 ..setting.clone()
             }),
-            Err(Unresolved::Unknown(name)) => findings.messages.push(format!(
-                "{}:\n\tresource '{name}' mentioned in 'resync-after' option is not known.",
-                prefix(resource)
+            Err(Unresolved::Unknown) => findings.messages.push(format!(
+                "{}:\n\tresource '{}' mentioned in 'resync-after' option is not known.",
+                prefix(resource, Era::V84),
+                setting.value()
             )),
             Err(Unresolved::Ambiguous(volumes)) => {
                 findings.error(format!(
                     "{}:\n\tresync-after contains '{}', which is ambiguous, since it contains {volumes} volumes",
-                    prefix(resource),
+                    prefix(resource, Era::V84),
                     setting.value()
                 ));
                 break;
@@ -289,7 +289,7 @@ fn resolve(
 }
 
 enum Unresolved {
-    Unknown(String),
+    Unknown,
     Ambiguous(usize),
 }
 
@@ -298,19 +298,18 @@ fn target_minor(config: &Config, value: &str) -> Result<Result<u32, Unresolved>,
         Some((name, number)) => (name, Some(Scale::One.parse(number)?)),
         None => (value, None),
     };
-    let unknown = || Unresolved::Unknown(name.to_owned());
     let host = config
         .position(name)
         .and_then(|at| config.resources[at].my_host());
     let Some(host) = host else {
-        return Ok(Err(unknown()));
+        return Ok(Err(Unresolved::Unknown));
     };
     let volume = match (number, host.volumes.as_slice()) {
         (None, [only]) => Some(only),
         (None, volumes) => return Ok(Err(Unresolved::Ambiguous(volumes.len()))),
         (Some(number), volumes) => volumes.iter().find(|v| u64::from(v.number) == number),
     };
-    Ok(volume.and_then(|v| v.minor).ok_or_else(unknown))
+    Ok(volume.and_then(|v| v.minor).ok_or(Unresolved::Unknown))
 }
 
 /// Checks that the own address exists on this node; the message if it does not.

@@ -74,7 +74,7 @@ fn calls_of(resource: &Resource) -> impl Iterator<Item = (&str, Call)> {
             backend: &[],
             dry_run: false,
         };
-        let call = scene.wait_connect(volume);
+        let call = scene.wait_as_configured(volume);
         debug_assert_eq!(call.limit, Limit::Forever);
         Some((resource.name.as_str(), call))
     })

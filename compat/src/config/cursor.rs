@@ -54,6 +54,11 @@ impl<'a> Parser<'a> {
 
     /// The next token must be this operator.
     pub fn expect_op(&mut self, op: u8) -> Result<(), Abort> {
+        self.expect_op_or(op, Tk::Shown)
+    }
+
+    /// As [`Self::expect_op`]; `tk` is for the refusal.
+    pub fn expect_op_or(&mut self, op: u8, tk: Tk) -> Result<(), Abort> {
         let before = self.line;
         let token = self.peek();
         if token.is_op(op) {
@@ -69,7 +74,7 @@ impl<'a> Parser<'a> {
         }
         self.next();
         let expected = char::from(op).to_string();
-        Err(self.unexpected(&token, &expected, Tk::Shown))
+        Err(self.unexpected(&token, &expected, tk))
     }
 
     /// The next token must be text; the genuine name of that is `TK_STRING`.

@@ -131,10 +131,14 @@ pub(super) fn decode(bytes: Vec<u8>) -> String {
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
         text.push_str(chunk.valid());
-        let foreign = chunk.invalid().iter().map(|b| FOREIGN + u32::from(*b));
-        text.extend(foreign.filter_map(char::from_u32));
+        text.extend(chunk.invalid().iter().filter_map(|b| foreign(*b)));
     }
     text
+}
+
+/// The character that stands for a byte outside of ASCII; [`encode`] makes the byte of it.
+pub(crate) fn foreign(byte: u8) -> Option<char> {
+    char::from_u32(FOREIGN + u32::from(byte))
 }
 
 /// Text to the bytes it was read from.

@@ -30,9 +30,10 @@ use std::{collections::HashMap, io, path::Path, rc::Rc, sync::Arc};
 
 use crate::model::{Config, Dialect};
 
-pub(crate) use dialect07::{HALT, predecessors};
 pub use diagnostic::{Abort, Diagnostic, Label, Severity, Source, SourceId};
+pub(crate) use dialect07::{HALT, predecessors};
 pub use files::encode;
+pub(crate) use files::foreign;
 pub use names::{NamedResource, resource_names};
 pub use node::{Identity, LocalAddresses, Node};
 pub use parser::check_name;

@@ -248,7 +248,7 @@ impl<'a> Old<'a> {
 }
 
 /// Before 8.3 the own section comes first.
-fn in_order(resource: &Resource, era: Era) -> Vec<&Host> {
+pub(super) fn in_order(resource: &Resource, era: Era) -> Vec<&Host> {
     let mut hosts: Vec<(usize, &Host)> = resource.hosts.iter().enumerate().collect();
     if era < Era::V83 {
         hosts.sort_by_key(|(at, _)| Some(*at) != resource.me);

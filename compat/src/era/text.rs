@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use crate::config::{encode, foreign};
+
 /// A value as a configuration shows it: quoted if it is no bare word of up to 80 characters.
 pub fn quote(value: &str) -> Cow<'_, str> {
     let bare = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'.' | b'_' | b'-');
@@ -20,7 +22,8 @@ pub fn quote(value: &str) -> Cow<'_, str> {
     Cow::Owned(quoted)
 }
 
-/// A word of a command line as a shell reads it.
+/// A word of a command line as a shell reads it. Genuine: every byte of a character outside of
+/// ASCII is escaped by itself.
 pub fn shell(word: &str) -> Cow<'_, str> {
     let plain = |c: char| {
         c.is_ascii_alphanumeric()
@@ -31,10 +34,16 @@ pub fn shell(word: &str) -> Cow<'_, str> {
     }
     let mut escaped = String::with_capacity(word.len() + 8);
     for c in word.chars() {
-        if !plain(c) {
-            escaped.push('\\');
+        if plain(c) {
+            escaped.push(c);
+        } else if c.is_ascii() {
+            escaped.extend(['\\', c]);
+        } else {
+            for byte in encode(c.encode_utf8(&mut [0; 4])) {
+                escaped.push('\\');
+                escaped.extend(foreign(byte));
+            }
         }
-        escaped.push(c);
     }
     Cow::Owned(escaped)
 }

@@ -29,7 +29,7 @@ pub fn resource(resource: &Resource) -> String {
     out.text
 }
 
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -44,14 +44,15 @@ fn escape(text: &str) -> String {
     escaped
 }
 
+/// Elements, indented.
 #[derive(Default)]
-struct Writer {
-    text: String,
+pub(super) struct Writer {
+    pub text: String,
     level: usize,
 }
 
 impl Writer {
-    fn line(&mut self, line: &str) {
+    pub fn line(&mut self, line: &str) {
         for _ in 0..self.level {
             self.text.push_str("    ");
         }
@@ -60,16 +61,24 @@ impl Writer {
     }
 
     /// An element with content; `start` is its name with the attributes.
-    fn open(&mut self, start: &str, content: impl FnOnce(&mut Self)) {
+    pub fn open(&mut self, start: &str, content: impl FnOnce(&mut Self)) {
+        self.begin(start);
+        content(self);
+        self.end(start);
+    }
+
+    pub fn begin(&mut self, start: &str) {
         self.line(&format!("<{start}>"));
         self.level += 1;
-        content(self);
+    }
+
+    pub fn end(&mut self, start: &str) {
         self.level -= 1;
         let name = start.split(' ').next().unwrap_or(start);
         self.line(&format!("</{name}>"));
     }
 
-    fn global(&mut self, global: &Global) {
+    pub fn global(&mut self, global: &Global) {
         let refresh = global.dialog_refresh.filter(|seconds| *seconds != 1);
         if global.minor_count.is_none() && !global.disable_ip_verification && refresh.is_none() {
             return;

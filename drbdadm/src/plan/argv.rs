@@ -3,7 +3,7 @@
 use compat::model::{Address, Host, MetaDisk, Resource, Setting, Settings, Volume};
 use drbd_options::{Era, SetupCommand, of_command};
 
-use super::call::{Call, Program, Stderr};
+use super::call::{Call, Program};
 use crate::command::Limit;
 
 /// What all calls for one resource share.
@@ -148,7 +148,7 @@ impl<'a> Scene<'a> {
         let check = words(["check-resize", &minor(volume)]);
         (
             self.setup(self.with_backend(resize), Limit::Short),
-            self.setup(check, Limit::Short).stderr(Stderr::Suppressed),
+            self.setup(check, Limit::Short),
         )
     }
 
@@ -195,20 +195,26 @@ impl<'a> Scene<'a> {
 
     /// `drbdsetup wait-connect`
     pub fn wait_connect(&self, volume: &Volume) -> Call {
-        let mut words = words(["wait-connect", &minor(volume)]);
-        if self.resource.is_stacked() && !self.resource.sections.stacked_timeouts {
-            // Not the timeouts of the configuration: the lower resource has already waited.
-            let interval = self.resource.sections.net.value("connect-int");
-            let seconds = interval.map_or("20".to_owned(), |text| {
-                text.parse::<u64>()
-                    .map_or_else(|_| text.to_owned(), |n| n.saturating_mul(2).to_string())
-            });
-            words.extend(["--wfc-timeout".to_owned(), seconds]);
-        } else {
-            let known: Vec<_> = of_command(SetupCommand::WaitConnect).collect();
-            let startup = self.resource.sections.startup.iter();
-            words.extend(startup.filter(|s| known.contains(&s.row)).map(option));
+        if !self.resource.is_stacked() || self.resource.sections.stacked_timeouts {
+            return self.wait_as_configured(volume);
         }
+        // Not the timeouts of the configuration: the lower resource has already waited.
+        let interval = self.resource.sections.net.value("connect-int");
+        let seconds = interval.map_or("20".to_owned(), |text| {
+            text.parse::<u64>()
+                .map_or_else(|_| text.to_owned(), |n| n.saturating_mul(2).to_string())
+        });
+        let words = words(["wait-connect", &minor(volume), "--wfc-timeout", &seconds]);
+        self.setup(words, Limit::Forever)
+    }
+
+    /// `drbdsetup wait-connect` with the timeouts of the configuration. Genuine: the wait at boot
+    /// uses these for stacked resources, too.
+    pub fn wait_as_configured(&self, volume: &Volume) -> Call {
+        let mut words = words(["wait-connect", &minor(volume)]);
+        let known: Vec<_> = of_command(SetupCommand::WaitConnect).collect();
+        let startup = self.resource.sections.startup.iter();
+        words.extend(startup.filter(|s| known.contains(&s.row)).map(option));
         self.setup(words, Limit::Forever)
     }
 }

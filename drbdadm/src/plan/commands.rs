@@ -35,7 +35,7 @@ pub fn on_volume(command: &Command, scene: Scene<'_>, volume: &Volume) -> Job {
             let (resize, check) = scene.resize(volume);
             Job::CheckResize {
                 resize: resize.stderr(Stderr::Suppressed),
-                check,
+                check: check.stderr(Stderr::Suppressed),
                 meta: scene.meta("check-resize", volume, Limit::Short),
             }
         }

@@ -18,6 +18,8 @@ use crate::command::{Action, Command, Limit, Lookup};
 pub struct OldScene<'a> {
     /// The era.
     pub era: Era,
+    /// How often `-d` was given.
+    pub dry_run: u32,
     /// Resource, host and words of the command line.
     pub scene: Scene<'a>,
     /// The options, inherited ones included.
@@ -57,6 +59,10 @@ pub fn convert(config: &Config, sections: &mut OldSections, node: &str) {
 
 fn options(list: &[Written]) -> impl Iterator<Item = String> + '_ {
     list.iter().map(Written::option)
+}
+
+fn one(call: Call) -> Job {
+    Job::Sequence(vec![call])
 }
 
 impl OldScene<'_> {
@@ -114,17 +120,31 @@ impl OldScene<'_> {
         self.setup(volume, &["syncer"], more.chain(self.backend()))
     }
 
-    fn connect(&self, volume: &Volume) -> Option<Call> {
+    fn connect(&self, volume: &Volume) -> Job {
         let shown = |address: &Address| match self.era {
             Era::V83 => address.to_string(),
             _ => address.endpoint(),
         };
-        let local = shown(self.scene.me.address.as_ref()?);
-        let remote = self.scene.peer_address().map_or("N/A".to_owned(), shown);
+        let local = self.scene.me.address.as_ref().map(shown);
+        let remote = match self.scene.peer_address() {
+            Some(address) => shown(address),
+            // Genuine: the first `-d` behaves as a real run would.
+            None if self.dry_run < 2 => {
+                return Job::Refuse {
+                    text: format!(
+                        "resource {}: cannot change network config without knowing my peer.",
+                        self.scene.resource.name
+                    ),
+                    status: 0,
+                };
+            }
+            None => "N/A".to_owned(),
+        };
+        let local = local.unwrap_or_default();
         let protocol = self.sections.protocol.as_deref().unwrap_or("C");
         let more = self.defaults().chain(options(&self.sections.net));
         let words = ["net", local.as_str(), remote.as_str(), protocol];
-        Some(self.setup(volume, &words, more.chain(self.backend())))
+        one(self.setup(volume, &words, more.chain(self.backend())))
     }
 
     fn meta(&self, command: &str, volume: &Volume) -> Call {
@@ -135,7 +155,8 @@ impl OldScene<'_> {
         call
     }
 
-    fn generic(&self, command: &str, volume: &Volume) -> Call {
+    /// `drbdsetup UNIT COMMAND`
+    pub fn generic(&self, command: &str, volume: &Volume) -> Call {
         let spelled = match self.era {
             Era::V07 => command.replace('-', "_"),
             _ => command.to_owned(),
@@ -149,7 +170,7 @@ impl OldScene<'_> {
         let calls = match command.action {
             Action::Attach => vec![self.attach(volume)],
             Action::Syncer => vec![self.syncer(volume)],
-            Action::Connect => self.connect(volume).into_iter().collect(),
+            Action::Connect => return Some(vec![self.connect(volume)]),
             Action::OfMinor | Action::OfResource | Action::Disconnect => vec![generic()],
             Action::Either | Action::Outdate if self.era == Era::V07 => vec![generic()],
             Action::Either | Action::Outdate => {
@@ -161,6 +182,7 @@ impl OldScene<'_> {
             Action::Resize | Action::CheckResize => self.resize(volume),
             Action::Meta | Action::CreateMd => vec![self.meta(command.name, volume)],
             Action::WaitConnect => vec![self.wait_connect(volume)],
+            Action::BecomePrimary => vec![self.generic("primary", volume)],
             Action::Lookup(Lookup::MetaIndex) if self.era == Era::V07 => {
                 let internal = matches!(volume.meta, Some(MetaDisk::Internal));
                 return internal.then(|| vec![Job::Print("-1".to_owned())]);
@@ -204,12 +226,13 @@ impl OldScene<'_> {
     /// `up` and `adjust`: all attaches, then all syncers, then all connects.
     pub fn staged(&self, action: Action, running: Option<&super::adjust::Plan>) -> Vec<Staged> {
         let resource: &Resource = self.scene.resource;
-        let staged = |stage, what, call| Staged {
+        let job = |stage, what, job| Staged {
             stage,
             resource: resource.name.clone(),
             what,
-            job: Job::Sequence(vec![call]),
+            job,
         };
+        let staged = |stage, what, call| job(stage, what, one(call));
         let needed = |whats: &[&str]| {
             running.is_none_or(|plan| plan.jobs.iter().any(|job| whats.contains(&job.what)))
         };
@@ -240,8 +263,7 @@ impl OldScene<'_> {
                     let call = self.generic("disconnect", volume);
                     jobs.push(staged(Stage::Disk, "disconnect", call));
                 }
-                let call = self.connect(volume);
-                jobs.extend(call.map(|call| staged(Stage::Net, "connect", call)));
+                jobs.push(job(Stage::Net, "connect", self.connect(volume)));
             }
         }
         jobs

@@ -1,6 +1,7 @@
 //! `proxy-up` and `proxy-down` (spec 20 section 17).
 
 use compat::model::{Host, Proxy};
+use drbd_options::Era;
 
 use super::{
     argv::Scene,
@@ -9,13 +10,21 @@ use super::{
 use crate::command::{Action, Limit};
 
 /// The calls of drbd-proxy-ctl for the proxy on this node.
-pub fn jobs(action: Action, scene: Scene<'_>, node: &str, all: bool) -> Vec<Job> {
-    match connection(scene, node) {
+pub fn jobs(action: Action, scene: Scene<'_>, node: &str, era: Era, all: bool) -> Vec<Job> {
+    match connection(scene, node, era) {
         Ok(connection) if action == Action::ProxyUp => connection.up(),
         Ok(connection) => vec![connection.down()],
-        Err(_) if all => Vec::new(),
-        Err(text) => vec![Job::Refuse { text, status: 10 }],
+        Err(Missing::Own(_)) if all => Vec::new(),
+        Err(Missing::Own(text) | Missing::Other(text)) => vec![Job::Refuse { text, status: 10 }],
     }
+}
+
+/// What a connection of proxies lacks.
+enum Missing {
+    /// This node's proxy: a resource may well do without one.
+    Own(String),
+    /// Anything else.
+    Other(String),
 }
 
 struct Connection<'a> {
@@ -25,32 +34,34 @@ struct Connection<'a> {
     theirs: &'a Proxy,
 }
 
-fn connection<'a>(scene: Scene<'a>, node: &str) -> Result<Connection<'a>, String> {
+fn connection<'a>(scene: Scene<'a>, node: &str, era: Era) -> Result<Connection<'a>, Missing> {
     let name = &scene.resource.name;
     let Some(mine) = &scene.me.proxy else {
-        return Err(format!(
+        return Err(Missing::Own(format!(
             "There is no proxy config for host {node} in resource {name}."
-        ));
+        )));
     };
     if !mine.names.iter().any(|n| n == node) {
-        return Err(format!(
+        return Err(Missing::Other(format!(
             "The proxy config in resource {name} is not for {node}."
-        ));
+        )));
     }
     let Some(peer) = scene.resource.peer_host() else {
-        return Err(format!("Cannot determine the peer in resource {name}."));
+        return Err(Missing::Other(format!(
+            "Cannot determine the peer in resource {name}."
+        )));
     };
     let Some(theirs) = &peer.proxy else {
-        return Err(format!(
+        return Err(Missing::Other(format!(
             "There is no proxy config for the peer in resource {name}."
-        ));
+        )));
     };
+    let (here, there) = (mine.names.join("_"), theirs.names.join("_"));
     Ok(Connection {
-        name: format!(
-            "{name}-{}-{}",
-            peer.names.join("_"),
-            scene.me.names.join("_")
-        ),
+        name: match era {
+            Era::V84 => format!("{name}-{there}-{here}"),
+            _ => format!("{here}-{name}-{there}"),
+        },
         me: scene.me,
         mine,
         theirs,

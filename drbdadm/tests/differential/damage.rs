@@ -1,6 +1,6 @@
 //! What people and editors do to configurations.
 
-use crate::random::Random;
+use crate::{generate::Case, random::Random};
 
 const JUNK: &[&str] = &[
     "{",
@@ -69,10 +69,29 @@ const JUNK: &[&str] = &[
     "65536",
     "drbdX",
     "/dev/sda",
+    "ipv6 [",
+    "sdp",
+    "resync-after",
+    // Bare, it is a known difference.
+    "\"ü\"",
+    "\u{1}",
+    "\"\u{7f}\"",
+    "alternate-link-address",
+    "\"unterminated\n\"",
+    "99999999999999999999",
+    "4000000000G",
+    "a-bare-word-of-more-than-one-hundred-and-twenty-eight-characters-which-no-scanner-of-any-series-takes-for-a-word-since-words-have-their-limits",
 ];
 
-/// One or two changes.
-pub fn damage(random: &mut Random, text: &str) -> String {
+/// One or two changes in one of the files.
+pub fn damage_one_file(random: &mut Random, case: &mut Case) {
+    let files = case.included.iter_mut().map(|(_, text)| text);
+    let mut files: Vec<&mut String> = files.chain([&mut case.main]).collect();
+    let at = random.below(files.len());
+    *files[at] = damage(random, files[at]);
+}
+
+fn damage(random: &mut Random, text: &str) -> String {
     let mut text = text.to_owned();
     for _ in 0..=random.below(2) {
         text = change(random, &text);

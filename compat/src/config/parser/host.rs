@@ -200,10 +200,10 @@ impl Parser<'_> {
     ) -> Result<(), Abort> {
         let line = token.line;
         match keyword {
-            K::Address if host.kind == HostKind::Floating => Err(self.fatal(
-                line,
-                "address statement not allowed for floating {} host sections",
-            )),
+            K::Address | K::AlternateLinkAddress if host.kind == HostKind::Floating => {
+                let text = "address statement not allowed for floating {} host sections";
+                Err(self.fatal(line, text))
+            }
             K::Address | K::AlternateLinkAddress => {
                 self.unique_statement(host, token.raw, line)?;
                 let address = self.address(line)?;

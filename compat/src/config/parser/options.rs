@@ -60,7 +60,7 @@ impl Parser<'_> {
             (Section::Net, TokenKind::Keyword(K::DiscardMyData))
                 if self.session.uniqueness == Uniqueness::Ignored =>
             {
-                self.yes_or_no()?;
+                self.yes_or_no(section)?;
             }
             _ => return Ok(false),
         }
@@ -120,16 +120,16 @@ impl Parser<'_> {
             // Read and dropped by every program that knows them.
             self.session.evidence.older_8 |= section == Section::Syncer;
             self.value()?;
-            return self.expect_end();
+            return self.expect_end(section);
         }
         let value = match (row.kind, found.form) {
             (_, Form::Negated) => {
-                self.expect_end()?;
+                self.expect_end(section)?;
                 Some("no".to_owned())
             }
             (Kind::Bool { .. }, _) if section == Section::Syncer => self.syncer_flag()?,
-            (Kind::Bool { .. } | Kind::Flag, _) => Some(self.yes_or_no()?),
-            _ => Some(self.checked_value(row, token.line)?),
+            (Kind::Bool { .. } | Kind::Flag, _) => Some(self.yes_or_no(section)?),
+            _ => Some(self.checked_value(section, row, token.line)?),
         };
         let target = match section {
             Section::Syncer => row.section,
@@ -175,7 +175,12 @@ impl Parser<'_> {
     }
 
     /// A value that takes its `;` with it.
-    fn checked_value(&mut self, row: &'static OptionRow, line: u32) -> Result<String, Abort> {
+    fn checked_value(
+        &mut self,
+        section: Section,
+        row: &'static OptionRow,
+        line: u32,
+    ) -> Result<String, Abort> {
         let mut value = self.value()?;
         if row.is_checked(Era::V84) {
             self.check_row(row, &value, line)?;
@@ -185,7 +190,7 @@ impl Parser<'_> {
         {
             value = self.protocol(&value);
         }
-        self.expect_end()?;
+        self.expect_end(section)?;
         Ok(value)
     }
 
@@ -211,7 +216,7 @@ impl Parser<'_> {
     }
 
     /// `yes`, `no` or nothing, with the `;`.
-    fn yes_or_no(&mut self) -> Result<String, Abort> {
+    fn yes_or_no(&mut self, section: Section) -> Result<String, Abort> {
         let token = self.peek();
         let word = match token.kind {
             TokenKind::Op(b';') => {
@@ -221,7 +226,7 @@ impl Parser<'_> {
             TokenKind::Keyword(K::Yes) => "yes",
             TokenKind::Keyword(K::No) => "no",
             _ if self.is_tolerant() => {
-                self.expect_end()?;
+                self.expect_end(section)?;
                 return Ok("yes".to_owned());
             }
             _ => {
@@ -230,7 +235,7 @@ impl Parser<'_> {
             }
         };
         self.next();
-        self.expect_end()?;
+        self.expect_end(section)?;
         Ok(word.to_owned())
     }
 
@@ -242,17 +247,21 @@ impl Parser<'_> {
             self.eat(K::Yes);
             "yes"
         };
-        self.expect_end()?;
+        self.expect_end(Section::Syncer)?;
         Ok(Some(word.to_owned()))
     }
 
     /// The `;` of an option; the output of older drbdsetup puts `_is_default` before it.
-    fn expect_end(&mut self) -> Result<(), Abort> {
+    fn expect_end(&mut self, section: Section) -> Result<(), Abort> {
         if self.is_tolerant() && self.peek().raw == "_is_default" {
             self.session.evidence.older_8 = true;
             self.next();
         }
-        self.expect_op(b';')
+        let tk = match section {
+            Section::Syncer => Tk::Hidden,
+            _ => Tk::Shown,
+        };
+        self.expect_op_or(b';', tk)
     }
 
     /// Checks a number against the limits of an option that is found by name.
