@@ -31,51 +31,55 @@ impl Style {
 
 pub(super) fn file(items: &[Item], style: &Style) -> String {
     let mut out = Printer {
-        style,
+        unit: &style.unit,
         text: String::new(),
     };
-    for item in items {
-        out.item(item, 0);
-    }
+    out.items(items, &style.base);
     out.text
 }
 
 struct Printer<'s> {
-    style: &'s Style,
+    unit: &'s str,
     text: String,
 }
 
 impl Printer<'_> {
-    fn line(&mut self, level: usize, words: &str) {
+    fn line(&mut self, indent: &str, words: &str) {
         if !words.is_empty() {
-            self.text.push_str(&self.style.base);
-            self.text.push_str(&self.style.unit.repeat(level));
+            self.text.push_str(indent);
             self.text.push_str(words);
         }
         self.text.push('\n');
     }
 
-    fn item(&mut self, item: &Item, level: usize) {
+    fn items(&mut self, items: &[Item], usual: &str) {
+        for item in items {
+            self.item(item, item.indent.as_deref().unwrap_or(usual));
+        }
+    }
+
+    fn item(&mut self, item: &Item, indent: &str) {
         for comment in &item.above {
-            self.line(level, comment);
+            self.line(indent, comment);
         }
         let (words, beside) = (item.text(), &item.beside);
         match &item.block {
             None if words.is_empty() => {}
-            None => self.line(level, &format!("{words};{beside}")),
+            None => self.line(indent, &format!("{words};{beside}")),
             Some(Block {
                 verbatim: Some(inner),
                 ..
-            }) => self.line(level, &format!("{words} {{{inner}}}{beside}")),
+            }) => self.line(indent, &format!("{words} {{{inner}}}{beside}")),
             Some(block) => {
-                self.line(level, &format!("{words} {{{}", block.opening));
-                for inner in &block.items {
-                    self.item(inner, level + 1);
-                }
+                self.line(indent, &format!("{words} {{{}", block.opening));
+                // What is new is indented as what was there.
+                let first = block.items.iter().find_map(|item| item.indent.clone());
+                let inside = first.unwrap_or_else(|| format!("{indent}{}", self.unit));
+                self.items(&block.items, &inside);
                 for comment in &block.tail {
-                    self.line(level + 1, comment);
+                    self.line(&inside, comment);
                 }
-                self.line(level, &format!("}}{beside}"));
+                self.line(indent, &format!("}}{beside}"));
             }
         }
     }

@@ -151,11 +151,15 @@ impl Rewriter<'_> {
         above.extend(comment(&inner.opening));
         if section != Section::Syncer {
             body.section(section, std::mem::take(&mut above));
+            body.indent(section, header.indent.take());
         }
         for mut item in inner.items {
             let Some(target) = self.modernise(section, &mut item) else {
                 continue;
             };
+            if target != section {
+                item.indent = None;
+            }
             let created = body.find(target).is_none();
             let (own, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut above)
                 .into_iter()
@@ -316,8 +320,8 @@ impl Body {
 
     /// The block of a section, made where it is first needed.
     fn section(&mut self, section: Section, above: Vec<String>) -> &mut Block {
-        let at = self.find(section);
-        let at = at.unwrap_or_else(|| {
+        let found = self.find(section);
+        let at = found.unwrap_or_else(|| {
             self.push(Item {
                 block: Some(Block::default()),
                 ..Item::of(&[section.keyword()])
@@ -325,11 +329,22 @@ impl Body {
             self.items.len() - 1
         });
         let item = &mut self.items[at];
-        item.above.extend(above);
+        // An empty line belongs to the place where a section begins, not to one that joins it.
+        let kept = |line: &String| found.is_none() || !line.is_empty();
+        item.above.extend(above.into_iter().filter(kept));
         item.block.get_or_insert_default()
     }
 
+    /// Indents a section as it was, unless another one has joined it that is.
+    fn indent(&mut self, section: Section, indent: Option<String>) {
+        if let Some(at) = self.find(section) {
+            let own = &mut self.items[at].indent;
+            *own = own.take().or(indent);
+        }
+    }
+
     fn add(&mut self, section: Section, mut item: Item) {
+        item.indent = None;
         // Empty lines belong to the place that the statement leaves.
         let created = self.find(section).is_none();
         let blank = item.above.iter().take_while(|line| line.is_empty()).count();

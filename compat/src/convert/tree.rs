@@ -15,6 +15,8 @@ pub(super) struct Item {
     pub written: Option<(Vec<String>, String)>,
     /// Line of the first word.
     pub line: u32,
+    /// The blanks before it, if it begins a line and stays where it is.
+    pub indent: Option<String>,
     /// What a block holds.
     pub block: Option<Block>,
     /// The comment behind it on the same line, with the blanks before it.
@@ -135,9 +137,12 @@ impl<'t> Reader<'t> {
 
     fn item(&mut self, above: Vec<String>) -> Item {
         let first = self.peek();
+        let before = &self.text[..first.offset];
+        let indent = &before[before.rfind('\n').map_or(0, |at| at + 1)..];
         let mut item = Item {
             above,
             line: first.line,
+            indent: indent.trim().is_empty().then(|| indent.to_owned()),
             ..Item::default()
         };
         loop {
