@@ -201,8 +201,21 @@ impl EnvCompleter for Plain {
     ) -> io::Result<()> {
         let current = current(&args);
         let args = straightened(args, current);
+        let word = args.get(current);
+        if !word.is_some_and(|word| word.to_string_lossy().starts_with('-')) {
+            *cmd = without_options(std::mem::take(cmd));
+        }
         self.0.write_complete(cmd, args, current_dir, buf)
     }
+}
+
+/// Options are only offered to somebody who begins one, or where nothing else is possible.
+fn without_options(cmd: Clap) -> Clap {
+    cmd.mut_args(|arg| match arg.is_positional() {
+        true => arg,
+        false => arg.hide(true),
+    })
+    .mut_subcommands(without_options)
 }
 
 /// The words of a line, as many as before: `--`, with the words for the backend behind it, is

@@ -43,7 +43,10 @@ impl Scan {
         let Ok(text) = files::read(&Disk, path) else {
             return;
         };
-        let directory = path.parent().unwrap_or(Path::new("."));
+        let directory = path
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty());
+        let directory = directory.unwrap_or(Path::new("."));
         let mut depth = 0_usize;
         for pair in lexer::tokens(&text).windows(2) {
             let (word, next) = (pair[0], pair[1]);
