@@ -7,7 +7,8 @@
 CARGO    ?= cargo
 PROGRAMS ?= $(or $(CARGO_TARGET_DIR),target)/release
 SBINDIR  ?= /sbin
-MANDIR   ?= /usr/share/man
+DATADIR  ?= /usr/share
+MANDIR   ?= $(DATADIR)/man
 NAMES    := drbdadm drbdsetup drbdmeta drbdd
 SYSTEM   := compat/system/root
 
@@ -51,6 +52,6 @@ install:
 	@for page in man/*.[58]; do test -e "$$page" || continue; \
 	    install -D -m 644 "$$page" "$(DESTDIR)$(MANDIR)/man$${page##*.}/$$(basename "$$page")" || exit 1; \
 	done
-	@for file in completions/*.bash; do test -e "$$file" || continue; \
-	    install -D -m 644 "$$file" "$(DESTDIR)/etc/bash_completion.d/$$(basename "$$file" .bash)" || exit 1; \
-	done
+	install -D -m 644 completions/drbdadm.bash "$(DESTDIR)$(DATADIR)/bash-completion/completions/drbdadm"
+	install -D -m 644 completions/_drbdadm "$(DESTDIR)$(DATADIR)/zsh/vendor-completions/_drbdadm"
+	install -D -m 644 completions/drbdadm.fish "$(DESTDIR)$(DATADIR)/fish/vendor_completions.d/drbdadm.fish"

@@ -193,3 +193,34 @@ fn make_install_puts_every_file_in_place_and_keeps_the_administrators_own() {
         assert_eq!(kept, file.policy == Policy::IfAbsent, "{}", file.path);
     }
 }
+
+/// Where the shells and `man` look.
+#[test]
+fn make_install_puts_completions_and_manuals_where_they_are_looked_for() {
+    let root = tempfile::tempdir().unwrap();
+    install(root.path(), &programs::ours());
+    for (file, place) in [
+        (
+            "completions/drbdadm.bash",
+            "bash-completion/completions/drbdadm",
+        ),
+        ("completions/_drbdadm", "zsh/vendor-completions/_drbdadm"),
+        (
+            "completions/drbdadm.fish",
+            "fish/vendor_completions.d/drbdadm.fish",
+        ),
+        ("man/drbdadm.8", "man/man8/drbdadm.8"),
+        ("man/drbdsetup.8", "man/man8/drbdsetup.8"),
+        ("man/drbdmeta.8", "man/man8/drbdmeta.8"),
+        ("man/drbd.conf.5", "man/man5/drbd.conf.5"),
+    ] {
+        let installed = root.path().join("usr/share").join(place);
+        assert_eq!(
+            fs::read(&installed).unwrap(),
+            fs::read(programs::repository().join(file)).unwrap(),
+            "{file}"
+        );
+        let mode = installed.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o644, "{file}");
+    }
+}
