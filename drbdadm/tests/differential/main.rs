@@ -171,6 +171,7 @@ fn adjust_finds_the_differences_that_the_genuine_program_finds() {
     const LINES: &[&str] = &[
         "-s ./running0 -d adjust r0",
         "-s ./running0 -vvv -d adjust all",
+        "-s ./running0 -vvvv -d adjust r0",
         "-s ./running0 -m ./meta0 adjust r0",
         "-s ./running0 -m ./meta1 adjust r0",
         "-s ./running10 -m ./meta0 -v adjust r0",
