@@ -32,6 +32,12 @@ pub fn store_words(words: impl IntoIterator<Item = u64>, bytes: &mut [u8]) {
     }
 }
 
+/// Fills the bytes of a bitmap with a word; a rest of less than eight bytes is left alone.
+pub fn fill(word: u64, bytes: &mut [u8]) {
+    let (to, _) = bytes.as_chunks_mut::<8>();
+    to.fill(word.to_le_bytes());
+}
+
 /// Clears the bits from `end` on in a piece of bitmap whose first byte is byte `at` of the whole:
 /// bits beyond the end of the volume can be set on disk after `apply-al`, and mean nothing.
 pub fn clear_from(bytes: &mut [u8], at: ByteCount, end: BitNr) {
@@ -96,6 +102,11 @@ mod tests {
         fn words_and_bytes_are_the_same_thing(words_in: Vec<u64>) {
             let mut bytes = vec![0; words_in.len() * 8];
             store_words(words_in.iter().copied(), &mut bytes);
+            let mut filled = vec![0; bytes.len()];
+            for (to, word) in filled.chunks_mut(8).zip(&words_in) {
+                fill(*word, to);
+            }
+            prop_assert_eq!(&filled, &bytes);
             for (bit, word) in words_in.iter().enumerate().filter(|(_, w)| **w != 0) {
                 let n = bit * 64 + word.trailing_zeros() as usize;
                 prop_assert_eq!(bytes[n / 8] >> (n % 8) & 1, 1);

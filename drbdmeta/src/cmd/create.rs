@@ -18,7 +18,7 @@ use crate::layout::{Placement, bitmap_sectors, superblock_byte};
 use crate::record::{Format, Record};
 
 /// Bytes zeroed by one write.
-const ZERO_CHUNK: usize = 4 << 20;
+const ZERO_CHUNK: usize = 1 << 20;
 /// A bitmap that takes noticeably long to zero gets a progress bar.
 const BAR_FROM: u64 = 64 << 20;
 

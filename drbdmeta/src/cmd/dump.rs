@@ -10,10 +10,10 @@ use crate::activity_log::{FREE, ValidBlock, old};
 use crate::device::PageBuffer;
 use crate::record::{Format, Generation, Record};
 use crate::text::parser::UNCLEAN_MARK;
-use crate::text::words::WordWriter;
+use crate::text::words::{WINDOW_BYTES, WordWriter};
 
-/// Bitmap bytes in memory at a time. Also decides how the genuine tool folds long runs.
-const WINDOW: usize = 32 << 20;
+/// Bitmap bytes in memory at a time: what fits into the caches of a processor.
+const PIECE: usize = 1 << 20;
 
 /// Where the dumped record lies.
 struct Source<'a> {
@@ -162,18 +162,24 @@ fn bitmap(session: &mut Session<'_>, source: &Source<'_>) -> Result<u64, Failure
         return Err(Failure::new(FAILED_IO, "bitmap lies outside of the device"));
     }
     let mut writer = WordWriter::default();
-    let mut window = PageBuffer::new(WINDOW.min(usize::try_from(length).unwrap_or(WINDOW)));
+    let mut buffer = PageBuffer::new(PIECE.min(usize::try_from(length).unwrap_or(PIECE)));
     let mut done = 0;
     while done < length {
-        let count = (length - done).min(WINDOW as u64) as usize;
-        let piece = &mut window[..count];
-        source.store.read(
-            &mut session.con,
-            "fprintf_bm",
-            start.wrapping_add(done),
-            piece,
-        )?;
-        let result = writer.window(session.con.out(), piece);
+        let at = start.wrapping_add(done);
+        let window = (length - done).min(WINDOW_BYTES);
+        if done.is_multiple_of(WINDOW_BYTES) && at.saturating_add(window) > source.store.size().0 {
+            // Fails, and shall say so in the numbers of the genuine tool.
+            buffer = PageBuffer::new(window as usize);
+            source
+                .store
+                .read(&mut session.con, "fprintf_bm", at, &mut buffer)?;
+        }
+        let count = (length - done).min(PIECE as u64) as usize;
+        let piece = &mut buffer[..count];
+        source
+            .store
+            .read(&mut session.con, "fprintf_bm", at, piece)?;
+        let result = writer.piece(session.con.out(), piece);
         session.con.note(result);
         done += count as u64;
     }

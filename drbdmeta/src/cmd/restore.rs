@@ -25,7 +25,7 @@ use crate::record::{Format, Generation, GenerationCounts, Record};
 use crate::text::parser::{DumpError, Head, Ids, Mark, Parser, Words};
 
 /// Bitmap bytes written at once.
-const CHUNK: usize = 4 << 20;
+const CHUNK: usize = 1 << 20;
 const TAG: &str = "meta_restore_md";
 
 /// `restore-md [FILE]`
@@ -369,8 +369,7 @@ impl BitmapWriter<'_, '_> {
             let room = ((CHUNK - self.filled) as u64).min(left) / 8;
             let now = room.min(count);
             let end = self.filled + now as usize * 8;
-            let words = std::iter::repeat_n(word, now as usize);
-            bitmap::store_words(words, &mut self.buffer[self.filled..end]);
+            bitmap::fill(word, &mut self.buffer[self.filled..end]);
             self.filled = end;
             count -= now;
             if self.filled == CHUNK {

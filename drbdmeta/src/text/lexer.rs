@@ -116,6 +116,35 @@ impl<R: BufRead> Lexer<R> {
         }
     }
 
+    /// The fast way through a bitmap: hands out words `0x0123456789ABCDEF;` and runs of them,
+    /// `8 times 0x0123456789ABCDEF;`, as long as whole ones are in the buffer, and stops before
+    /// anything else. [`Lexer::token`] goes on from there.
+    pub fn plain_runs<E: From<io::Error>>(
+        &mut self,
+        mut sink: impl FnMut(u64, u64) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let buffer = self.input.fill_buf()?;
+        let mut rest = buffer;
+        let result = loop {
+            let mut ahead = rest;
+            while let [b' ' | b'\n', behind @ ..] = ahead {
+                ahead = behind;
+            }
+            let Some((count, word, behind)) = plain_run(ahead) else {
+                break Ok(());
+            };
+            let blank = &rest[..rest.len() - ahead.len()];
+            self.line += blank.iter().filter(|b| **b == b'\n').count() as u64;
+            rest = behind;
+            if let Err(error) = sink(count, word) {
+                break Err(error);
+            }
+        };
+        let done = buffer.len() - rest.len();
+        self.input.consume(done);
+        result
+    }
+
     fn peek(&mut self) -> io::Result<Option<u8>> {
         Ok(self.input.fill_buf()?.first().copied())
     }
@@ -216,6 +245,55 @@ impl<R: BufRead> Lexer<R> {
     }
 }
 
+/// Count, word, and what follows them.
+fn plain_run(text: &[u8]) -> Option<(u64, u64, &[u8])> {
+    if let Some((word, rest)) = plain_word(text) {
+        return Some((1, word, rest));
+    }
+    let mut count = 0;
+    let mut rest = text;
+    // Fewer digits than could overflow.
+    while let ([digit @ b'0'..=b'9', behind @ ..], 0..=0xff_ffff_ffff) = (rest, count) {
+        count = count * 10 + u64::from(digit - b'0');
+        rest = behind;
+    }
+    let (word, rest) = plain_word(rest.strip_prefix(b" times ")?)?;
+    Some((count, word, rest))
+}
+
+/// `0x`, 16 digits and a semicolon.
+fn plain_word(text: &[u8]) -> Option<(u64, &[u8])> {
+    let (word, rest) = text.split_first_chunk::<19>()?;
+    let [b'0', b'x', digits @ .., b';'] = word else {
+        return None;
+    };
+    let digits: &[u8; 16] = digits;
+    let mut values = [0; 16];
+    let mut bad = false;
+    // Without a branch, so that all sixteen are computed at once.
+    for (value, &digit) in values.iter_mut().zip(digits) {
+        let number = digit.wrapping_sub(b'0');
+        let letter = (digit | 0x20).wrapping_sub(b'a');
+        bad |= number > 9 && letter > 5;
+        *value = if number > 9 {
+            letter.wrapping_add(10)
+        } else {
+            number
+        };
+    }
+    // From one nibble a byte to one value: neighbours are joined four times.
+    let mut joined = u128::from_be_bytes(values);
+    for (shift, mask) in [
+        (4, 0x00ff_00ff_00ff_00ff_00ff_00ff_00ff_00ff),
+        (8, 0x0000_ffff_0000_ffff_0000_ffff_0000_ffff),
+        (16, 0x0000_0000_ffff_ffff_0000_0000_ffff_ffff),
+        (32, 0x0000_0000_0000_0000_ffff_ffff_ffff_ffff),
+    ] {
+        joined = (joined | joined >> shift) & mask;
+    }
+    (!bad).then_some((joined as u64, rest))
+}
+
 const fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')
 }
@@ -282,6 +360,41 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn the_fast_way_sees_what_the_tokens_say(
+            pieces in prop::collection::vec(
+                prop::sample::select(vec![
+                    " ", "\n", "0x00000000000000FF;", "0x0123456789abCDEF;", "3 times ",
+                    "12345678901234567 times ", "40 times 0xFFFFFFFFFFFFFFFF;", "7",
+                    "0x00000000000000F;", "0x00000000000000FF ;", "0X00000000000000FF;", "}", "#",
+                    "0x00000000000000FG;", "0x`/:@[~00000000000;",
+                ]),
+                0..30,
+            ),
+            buffer in 1usize..80,
+        ) {
+            let text = pieces.concat();
+            let slow = tokens(&text);
+            let mut fast = Vec::new();
+            let mut lexer = Lexer::new(std::io::BufReader::with_capacity(buffer, text.as_bytes()));
+            loop {
+                lexer.plain_runs(|count, word| {
+                    if count != 1 {
+                        fast.extend([Token::Number(count), Token::Keyword("times")]);
+                    }
+                    fast.extend([Token::Hex64(word), Token::Operator(';')]);
+                    Ok::<_, io::Error>(())
+                }).unwrap();
+                match lexer.token().unwrap() {
+                    Token::End => break,
+                    token => fast.push(token),
+                }
+            }
+            prop_assert_eq!(fast, slow);
+            let lines = text.lines().count().max(1) as u64;
+            prop_assert!(lexer.line() == lines || lexer.line() == lines + 1);
+        }
+
         #[test]
         fn any_bytes_end(bytes in prop::collection::vec(any::<u8>(), 0..500)) {
             let mut lexer = Lexer::new(bytes.as_slice());

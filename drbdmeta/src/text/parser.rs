@@ -132,6 +132,27 @@ pub struct Words {
     pub word: u64,
 }
 
+/// Why the fast way through a bitmap ended early.
+enum Stop<E> {
+    Sink(E),
+    Input(io::Error),
+}
+
+impl<E> From<io::Error> for Stop<E> {
+    fn from(error: io::Error) -> Self {
+        Self::Input(error)
+    }
+}
+
+impl<E: From<DumpError>> Stop<E> {
+    fn into_error(self) -> E {
+        match self {
+            Self::Sink(error) => error,
+            Self::Input(error) => DumpError::Input(error).into(),
+        }
+    }
+}
+
 /// Reads a dump in the order of its text: version, head, bitmap, end.
 pub struct Parser<R> {
     lexer: Lexer<R>,
@@ -209,6 +230,11 @@ impl<R: BufRead> Parser<R> {
         self.keyword("bm", "keyword 'bm' expected")?;
         self.brace('{', "opening brace ({) expected")?;
         loop {
+            if self.ahead.is_none() {
+                self.lexer
+                    .plain_runs(|count, word| sink(Words { count, word }).map_err(Stop::Sink))
+                    .map_err(Stop::into_error)?;
+            }
             let words = match self.next().map_err(E::from)? {
                 Token::Operator('}') => return Ok(()),
                 Token::Hex64(word) => Words { count: 1, word },

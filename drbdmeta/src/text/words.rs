@@ -5,8 +5,6 @@
 
 use std::io::{self, Write};
 
-use crate::bitmap;
-
 /// Runs are counted in units of so many words.
 const GROUP: u64 = 4;
 /// A shorter run is printed word by word.
@@ -16,70 +14,142 @@ const WORDS_PER_MARK: u64 = 32;
 /// KiB of the volume that a word covers.
 const KIB_PER_WORD: u64 = 256;
 
-/// Writes windows of a bitmap one after the other.
-#[derive(Default)]
+/// Text is handed on in pieces of about this size.
+const PIECE: usize = 1 << 16;
+/// Words compared at once where a run is long.
+const STRIDE: usize = 64;
+
+/// Bytes of bitmap that the genuine tool has in memory at a time.
+pub const WINDOW_BYTES: u64 = 32 << 20;
+
+/// Writes a bitmap that comes in pieces.
 pub struct WordWriter {
+    text: Vec<u8>,
+    /// Words in a window, and how many of the current one are still to come.
+    window: u64,
+    left: u64,
+    /// Words written, as text.
     index: u64,
-    pending: Option<Run>,
+    open: Option<Run>,
     bits_set: u64,
 }
 
-/// A run that lasted to the end of its window and may go on in the next.
+/// A run that may go on.
 struct Run {
     word: u64,
-    count: u64,
+    /// Its length in earlier windows: 0, or enough for a run.
+    before: u64,
+    /// Its length in this window, in whole groups.
+    here: u64,
+}
+
+impl Default for WordWriter {
+    fn default() -> Self {
+        Self::with_window(WINDOW_BYTES / 8)
+    }
 }
 
 impl WordWriter {
-    /// The next window: a multiple of 32 bytes, the last one excepted.
-    pub fn window(&mut self, out: &mut dyn Write, bytes: &[u8]) -> io::Result<()> {
-        self.bits_set += bitmap::count_ones(bytes);
-        let (words, _) = bytes.as_chunks::<8>();
-        let words = |i: usize| words.get(i).map(|w| u64::from_le_bytes(*w));
-        let mut at = 0;
-        if let Some(run) = self.pending.take() {
-            let more = run_length(&words, 0, run.word);
-            let more = if more >= SHORTEST_RUN { more } else { 0 };
-            let run = Run {
-                count: run.count + more,
-                ..run
-            };
-            at = more as usize;
-            if more > 0 && words(at).is_none() {
-                self.pending = Some(run);
+    fn with_window(window: u64) -> Self {
+        Self {
+            text: Vec::new(),
+            window,
+            left: window,
+            index: 0,
+            open: None,
+            bits_set: 0,
+        }
+    }
+
+    /// The next piece: a multiple of 32 bytes, the last one excepted.
+    pub fn piece(&mut self, out: &mut dyn Write, bytes: &[u8]) -> io::Result<()> {
+        let (mut words, _) = bytes.as_chunks::<8>();
+        while !words.is_empty() {
+            let room = usize::try_from(self.left).unwrap_or(usize::MAX);
+            let (now, later) = words.split_at(room.min(words.len()));
+            self.within_window(out, now)?;
+            self.left -= now.len() as u64;
+            if self.left == 0 {
+                self.left = self.window;
+                self.end_window();
+            }
+            words = later;
+        }
+        self.hand_on(out, PIECE)
+    }
+
+    fn within_window(&mut self, out: &mut dyn Write, words: &[[u8; 8]]) -> io::Result<()> {
+        let mut words = words;
+        if let Some(mut run) = self.open.take() {
+            let more = run_length(words, run.word);
+            run.here += more;
+            words = &words[more as usize..];
+            if words.is_empty() {
+                self.open = Some(run);
                 return Ok(());
             }
-            self.put_run(out, &run)?;
+            self.close(&run);
         }
-        while let Some(word) = words(at) {
-            let count = run_length(&words, at, word);
-            if count >= SHORTEST_RUN {
-                at += count as usize;
-                let run = Run { word, count };
-                if words(at).is_none() {
-                    self.pending = Some(run);
-                    return Ok(());
-                }
-                self.put_run(out, &run)?;
-                continue;
+        while let Some(first) = words.first() {
+            let word = u64::from_le_bytes(*first);
+            let here = run_length(words, word);
+            if here > 0 && here == words.len() as u64 {
+                self.open = Some(Run {
+                    word,
+                    before: 0,
+                    here,
+                });
+                return Ok(());
             }
-            self.line_start(out)?;
-            for _ in 0..GROUP {
-                let Some(word) = words(at) else { break };
-                out.write_all(&literal(word))?;
-                at += 1;
-                self.index += 1;
+            if here >= SHORTEST_RUN {
+                words = &words[here as usize..];
+                self.put_run(word, here);
+            } else {
+                let (group, rest) = words.split_at(words.len().min(GROUP as usize));
+                self.put_literals(group);
+                words = rest;
             }
+            self.hand_on(out, PIECE)?;
         }
         Ok(())
     }
 
+    /// What reaches the end of a window goes on in the next one if it is long enough by itself.
+    fn end_window(&mut self) {
+        let Some(run) = self.open.take() else { return };
+        if run.here >= SHORTEST_RUN {
+            self.open = Some(Run {
+                word: run.word,
+                before: run.before + run.here,
+                here: 0,
+            });
+        } else {
+            self.close(&run);
+        }
+    }
+
+    fn close(&mut self, run: &Run) {
+        let (folded, rest) = if run.here >= SHORTEST_RUN {
+            (run.before + run.here, 0)
+        } else {
+            (run.before, run.here)
+        };
+        if folded > 0 {
+            self.put_run(run.word, folded);
+        }
+        // Less than the shortest run: one group, or none.
+        if rest > 0 {
+            self.put_literals(&[run.word.to_le_bytes(); GROUP as usize]);
+        }
+    }
+
     /// Ends the list.
     pub fn finish(&mut self, out: &mut dyn Write) -> io::Result<()> {
-        if let Some(run) = self.pending.take() {
-            self.put_run(out, &run)?;
+        if let Some(run) = self.open.take() {
+            self.close(&run);
         }
-        writeln!(out, "\n}}")
+        self.text.extend_from_slice(b"\n}\n");
+        self.hand_on(out, 0)
     }
 
     /// How many bits were set in everything written.
@@ -87,39 +157,68 @@ impl WordWriter {
         self.bits_set
     }
 
-    fn put_run(&mut self, out: &mut dyn Write, run: &Run) -> io::Result<()> {
-        self.line_start(out)?;
-        write!(out, " {} times 0x{:016X};", run.count, run.word)?;
-        self.index += run.count;
-        Ok(())
+    fn put_run(&mut self, word: u64, count: u64) {
+        self.line_start();
+        self.text
+            .extend_from_slice(format!(" {count} times").as_bytes());
+        self.text.extend_from_slice(&literal(word));
+        self.index += count;
+        self.bits_set += count * u64::from(word.count_ones());
     }
 
-    fn line_start(&self, out: &mut dyn Write) -> io::Result<()> {
-        if self.index.is_multiple_of(WORDS_PER_MARK) {
-            write!(out, "\n   # at {}kB", self.index * KIB_PER_WORD)?;
+    fn put_literals(&mut self, group: &[[u8; 8]]) {
+        self.line_start();
+        for word in group {
+            let word = u64::from_le_bytes(*word);
+            self.text.extend_from_slice(&literal(word));
+            self.index += 1;
+            self.bits_set += u64::from(word.count_ones());
         }
-        write!(out, "\n   ")
+    }
+
+    fn line_start(&mut self) {
+        if self.index.is_multiple_of(WORDS_PER_MARK) {
+            let text = format!("\n   # at {}kB", self.index * KIB_PER_WORD);
+            self.text.extend_from_slice(text.as_bytes());
+        }
+        self.text.extend_from_slice(b"\n   ");
+    }
+
+    fn hand_on(&mut self, out: &mut dyn Write, from: usize) -> io::Result<()> {
+        if self.text.len() >= from {
+            out.write_all(&self.text)?;
+            self.text.clear();
+        }
+        Ok(())
     }
 }
 
 /// ` 0x0123456789ABCDEF;`: most of a large dump consists of these.
 fn literal(word: u64) -> [u8; 20] {
-    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     let mut text = *b" 0x0000000000000000;";
     for (i, digit) in text[3..19].iter_mut().enumerate() {
-        *digit = DIGITS[(word >> (60 - 4 * i) & 0xf) as usize];
+        let nibble = (word >> (60 - 4 * i) & 0xf) as u8;
+        // Without a branch or a table, so that all sixteen are computed at once.
+        *digit = nibble + b'0' + u8::from(nibble > 9) * (b'A' - b'9' - 1);
     }
     text
 }
 
-/// How many words from `at` on equal `word`, in whole groups. The genuine tool compares halves:
-/// a word with unequal halves never forms a run.
-fn run_length(words: &impl Fn(usize) -> Option<u64>, at: usize, word: u64) -> u64 {
+/// How many words equal `word`, in whole groups. The genuine tool compares halves: a word with
+/// unequal halves never forms a run.
+fn run_length(words: &[[u8; 8]], word: u64) -> u64 {
     if word >> 32 != word & 0xffff_ffff {
         return 0;
     }
-    let equal = (at..).take_while(|&i| words(i) == Some(word)).count() as u64;
-    equal / GROUP * GROUP
+    let word = word.to_le_bytes();
+    let pattern = [word; STRIDE];
+    let long = words
+        .chunks_exact(STRIDE)
+        .take_while(|chunk| chunk.as_flattened() == pattern.as_flattened())
+        .count()
+        * STRIDE;
+    let rest = words[long..].iter().take_while(|w| **w == word).count();
+    (long + rest) as u64 / GROUP * GROUP
 }
 
 #[cfg(test)]
@@ -128,12 +227,20 @@ mod tests {
     use crate::text::parser::{DumpError, Parser};
     use proptest::prelude::*;
 
+    /// The first window ends with the first slice.
     fn text(windows: &[&[u64]]) -> String {
+        let writer = WordWriter {
+            left: windows.first().map_or(1, |w| w.len() as u64),
+            ..WordWriter::default()
+        };
+        in_pieces(writer, &windows.concat(), usize::MAX)
+    }
+
+    fn in_pieces(mut writer: WordWriter, words: &[u64], piece: usize) -> String {
         let mut out = Vec::new();
-        let mut writer = WordWriter::default();
-        for window in windows {
-            let bytes: Vec<u8> = window.iter().flat_map(|w| w.to_le_bytes()).collect();
-            writer.window(&mut out, &bytes).unwrap();
+        for piece in words.chunks(piece) {
+            let bytes: Vec<u8> = piece.iter().flat_map(|w| w.to_le_bytes()).collect();
+            writer.piece(&mut out, &bytes).unwrap();
         }
         writer.finish(&mut out).unwrap();
         String::from_utf8(out).unwrap()
@@ -200,15 +307,18 @@ mod tests {
         #[test]
         fn what_is_written_is_what_a_parser_reads(
             runs in prop::collection::vec((1usize..40, prop::sample::select(vec![0, 1, u64::MAX, 1 << 32])), 0..20),
-            window in 1usize..30,
+            window in 1u64..30,
+            piece in 1usize..20,
         ) {
             let mut words: Vec<u64> = runs
                 .iter()
                 .flat_map(|&(count, word)| std::iter::repeat_n(word, count))
                 .collect();
             words.resize(words.len().next_multiple_of(4), 7);
-            let windows: Vec<&[u64]> = words.chunks(window * 4).collect();
-            let dump = format!("bm {{{}", text(&windows));
+            let writer = || WordWriter::with_window(window * 4);
+            let whole = in_pieces(writer(), &words, usize::MAX);
+            prop_assert_eq!(&whole, &in_pieces(writer(), &words, piece * 4));
+            let dump = format!("bm {{{whole}");
             let mut read = Vec::new();
             let mut parser = Parser::new(dump.as_bytes());
             parser
