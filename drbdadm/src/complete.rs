@@ -11,7 +11,7 @@ use std::{
 use clap::{Arg, ArgAction, Command as Clap, ValueHint};
 use clap_complete::{
     CompleteEnv,
-    engine::{ArgValueCandidates, CompletionCandidate},
+    engine::{ArgValueCompleter, CompletionCandidate},
     env::{Bash, EnvCompleter, Fish, Shells, Zsh},
 };
 
@@ -104,8 +104,7 @@ fn subcommand(command: &'static Command) -> Clap {
             Scope::Global | Scope::WholeResource => Volumes::Left,
             Scope::Resource | Scope::Volumes | Scope::OneVolume => Volumes::Named,
         };
-        let candidates = ArgValueCandidates::new(move || resources(volumes));
-        clap = clap.arg(Arg::new("resources").num_args(0..).add(candidates));
+        clap = clap.arg(Arg::new("resources").num_args(0..).add(resources(volumes)));
     }
     clap
 }
@@ -121,7 +120,7 @@ fn option(row: &'static OptionRow) -> Arg {
             let words: Vec<&str> = choice.words.iter().map(|(word, _)| *word).collect();
             arg.value_parser(words)
         }
-        Kind::MinorOfResource(_) => arg.add(ArgValueCandidates::new(|| resources(Volumes::Named))),
+        Kind::MinorOfResource(_) => arg.add(resources(Volumes::Named)),
         _ => arg,
     }
 }
@@ -244,14 +243,19 @@ enum Volumes {
     Left,
 }
 
-/// `all`, every resource, and the volumes of those that have them written out.
-fn resources(volumes: Volumes) -> Vec<CompletionCandidate> {
-    let line: Vec<OsString> = std::env::args_os().collect();
-    let found = configuration(&line).map(|file| resource_names(&file));
-    names(&found.unwrap_or_default(), volumes)
-        .into_iter()
-        .map(CompletionCandidate::new)
-        .collect()
+/// Completes `all`, every resource, and the volumes of those that have them written out.
+fn resources(volumes: Volumes) -> ArgValueCompleter {
+    ArgValueCompleter::new(move |begun: &OsStr| {
+        let line: Vec<OsString> = std::env::args_os().collect();
+        let found = configuration(&line).map(|file| resource_names(&file));
+        let begun = begun.to_string_lossy();
+        let names = names(&found.unwrap_or_default(), volumes);
+        names
+            .into_iter()
+            .filter(|name| name.starts_with(&*begun))
+            .map(CompletionCandidate::new)
+            .collect()
+    })
 }
 
 fn names(resources: &[NamedResource], volumes: Volumes) -> Vec<String> {

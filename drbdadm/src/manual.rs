@@ -149,4 +149,24 @@ mod tests {
             );
         }
     }
+
+    #[test]
+    fn what_is_ours_is_listed_with_its_reason() {
+        let list = include_str!("../../testdata/extensions.md");
+        let ours = COMMANDS.iter().filter(|c| c.listing == Listing::Ours);
+        for command in ours {
+            assert!(
+                list.contains(&format!("| `{}`", command.name)),
+                "{}",
+                command.name
+            );
+        }
+        for option in EXTENSIONS {
+            assert!(
+                list.contains(&format!("--{}", option.long)),
+                "{}",
+                option.long
+            );
+        }
+    }
 }
