@@ -1,6 +1,9 @@
 //! The manual pages of drbdadm and of its configuration say what the tables say.
 
-use std::process::{Command, Stdio};
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
 
 use drbd_options::manual::refresh;
 use drbdadm::manual;
@@ -50,5 +53,60 @@ fn the_pages_are_clean_roff() {
             let said = String::from_utf8_lossy(&said);
             assert_eq!(said, "", "{} {}", words[0], path.display());
         }
+    }
+}
+
+/// The examples of drbd.conf(5), in the order of the page.
+fn examples() -> Vec<String> {
+    let page = std::fs::read_to_string(format!("{MAN}/drbd.conf.5")).unwrap();
+    let (_, examples) = page.split_once("\n.SH EXAMPLES\n").unwrap();
+    let (examples, _) = examples.split_once("\n.SH ").unwrap();
+    let blocks = examples.split("\n.nf\n").skip(1);
+    let blocks = blocks.filter_map(|block| Some(block.split_once("\n.fi")?.0));
+    blocks
+        .map(|block| block.replace("\\-", "-") + "\n")
+        .collect()
+}
+
+fn status(program: &Path, text: &str, arguments: &[&str]) -> (Option<i32>, String) {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("drbd.conf");
+    std::fs::write(&file, text).unwrap();
+    let output = Command::new(program)
+        .arg("-c")
+        .arg(&file)
+        .args(arguments)
+        .env("__DRBD_NODE__", "alpha")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    (output.status.code(), said)
+}
+
+#[test]
+fn the_examples_are_configurations_of_their_series() {
+    let examples = examples();
+    assert_eq!(examples.len(), 6);
+    let oracle = std::env::var_os("DRBD_ORACLE");
+    let oracle = oracle.map_or_else(|| "/var/tmp/drbd-oracle".into(), PathBuf::from);
+    let genuine = oracle.join("utils/lib/drbd/drbdadm-84");
+    let ours = Path::new(env!("CARGO_BIN_EXE_drbdadm"));
+    for (at, example) in examples.iter().enumerate() {
+        // What lies on another resource needs that one.
+        let text = match example.contains("stacked-on-top-of") {
+            true => examples[at - 1].clone() + example,
+            false => example.clone(),
+        };
+        let arguments = ["-d", "dump"];
+        assert_eq!(status(ours, &text, &arguments).0, Some(0), "{text}");
+        let theirs = status(&genuine, &text, &arguments);
+        let is_07 = text.contains("incon-degr-cmd");
+        assert_eq!(
+            theirs.0,
+            Some(if is_07 { 10 } else { 0 }),
+            "{text}{}",
+            theirs.1
+        );
     }
 }
