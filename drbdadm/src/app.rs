@@ -146,11 +146,17 @@ impl App {
             invalid,
             first_uses,
             sources,
+            advice,
+            further,
         } = load::read(command, &invocation, &node)?;
         for diagnostic in &diagnostics {
             complain(&diagnostic.text);
         }
-        report::show(&diagnostics, &sources);
+        if report::is_wanted() {
+            report::show(&diagnostics, &sources);
+            report::show_further(&further);
+            report::show(&advice, &sources);
+        }
         if let Err(abort) = end {
             return Err(End(i32::from(abort.0)));
         }
@@ -168,7 +174,7 @@ impl App {
             config.expand();
         }
         if let (Some(old), true) = (&mut old, expands) {
-            old.inherit();
+            old.inherit(&config);
         }
         let from_stdin = invocation.config_file.as_deref() == Some("-");
         let registry = (!from_stdin).then(|| Registry {
@@ -386,7 +392,10 @@ impl App {
                 continue;
             }
             let verified = self.verify_ip(target.resource);
-            if self.invalid && self.verifies_ip(&self.config.resources[target.resource]) {
+            let resource = &self.config.resources[target.resource];
+            let era = self.old.as_ref().map(Old::era);
+            let stops = self.command.verifies_ip && era == Some(Era::V83);
+            if self.invalid && (stops || self.verifies_ip(resource)) {
                 // Genuine: an earlier resource without a clear peer only stops the next one.
                 return Err(End(10));
             }

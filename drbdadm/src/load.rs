@@ -10,6 +10,7 @@ use crate::{
     command::Command,
     environment,
     plan::call::Entry,
+    report,
     run::{Registry, complain},
 };
 
@@ -45,11 +46,11 @@ pub(crate) fn read(command: &Command, invocation: &Invocation, node: &Node) -> R
     if given == Some("-") {
         let mut bytes = Vec::new();
         let read = std::io::stdin().read_to_end(&mut bytes);
-        let loaded = read.and_then(|_| config::load(Input::Stdin(&bytes), on_top, node));
+        let loaded = read.and_then(|_| load(Input::Stdin(&bytes), on_top, node));
         return loaded.map_err(|_| cannot_open("STDIN"));
     }
     if let Some(name) = given {
-        return config::load(Input::Path(name), on_top, node).map_err(|error| match error.kind() {
+        return load(Input::Path(name), on_top, node).map_err(|error| match error.kind() {
             std::io::ErrorKind::IsADirectory => {
                 complain("input in flex scanner failed");
                 End(2)
@@ -59,13 +60,13 @@ pub(crate) fn read(command: &Command, invocation: &Invocation, node: &Node) -> R
     }
     if command.uses_registry()
         && let Some(name) = registered(invocation)
-        && let Ok(loaded) = config::load(Input::Path(&name), on_top, node)
+        && let Ok(loaded) = load(Input::Path(&name), on_top, node)
     {
         return Ok(loaded);
     }
     for name in CANDIDATES {
         if std::fs::File::open(name).is_ok() {
-            return config::load(Input::Path(name), on_top, node).map_err(|_| cannot_open(name));
+            return load(Input::Path(name), on_top, node).map_err(|_| cannot_open(name));
         }
     }
     let last = CANDIDATES[CANDIDATES.len() - 1];
@@ -75,6 +76,15 @@ pub(crate) fn read(command: &Command, invocation: &Invocation, node: &Node) -> R
     };
     complain(&format!("Can not open '{last}': {reason}"));
     Err(End(10))
+}
+
+/// Reads, and where somebody looks at the errors also searches for more of them.
+fn load(input: Input<'_>, on_top: Option<&str>, node: &Node) -> std::io::Result<Loaded> {
+    let mut loaded = config::load(input, on_top, node)?;
+    if loaded.end.is_err() && report::is_wanted() {
+        loaded.further = config::further_errors(input, on_top, node, &loaded);
+    }
+    Ok(loaded)
 }
 
 fn cannot_open(name: &str) -> End {

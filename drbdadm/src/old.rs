@@ -83,10 +83,11 @@ impl Old {
         Err(End(1))
     }
 
-    pub(crate) fn inherit(&mut self) {
+    pub(crate) fn inherit(&mut self, config: &Config) {
         if let Some(common) = &self.common {
+            let common = without_unknown(config, common.clone());
             for resource in &mut self.resources {
-                resource.inherit(common);
+                resource.inherit(&common);
             }
         }
     }

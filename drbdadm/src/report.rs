@@ -2,25 +2,40 @@
 
 use std::{fmt, io::IsTerminal as _};
 
-use compat::config::{Diagnostic, Severity, Source};
+use compat::config::{Diagnostic, Further, Severity, Source};
 use miette::{GraphicalReportHandler, LabeledSpan, NamedSource};
 
-/// Shows the reports of all remarks that have a place, if somebody looks at stderr.
+/// Whether somebody looks at stderr. Scripts only get the genuine lines.
+pub fn is_wanted() -> bool {
+    std::io::stderr().is_terminal()
+}
+
+/// Shows the reports of all remarks that have a place.
 pub fn show(diagnostics: &[Diagnostic], sources: &[Source]) {
-    if !std::io::stderr().is_terminal() {
-        return;
-    }
     for diagnostic in diagnostics {
-        if let Some(text) = render(diagnostic, sources) {
-            crate::run::complain(&text);
+        let source = diagnostic.label.as_ref().map(|l| sources.get(l.source.0));
+        if let Some(source) = source.flatten() {
+            show_one(diagnostic, source);
         }
     }
 }
 
+/// Shows what else is wrong behind the error that ended the reading.
+pub fn show_further(further: &[Further]) {
+    for Further { diagnostic, source } in further {
+        show_one(diagnostic, source);
+    }
+}
+
+fn show_one(diagnostic: &Diagnostic, source: &Source) {
+    if let Some(text) = render(diagnostic, source) {
+        crate::run::complain(&text);
+    }
+}
+
 /// The report of one remark.
-fn render(diagnostic: &Diagnostic, sources: &[Source]) -> Option<String> {
+fn render(diagnostic: &Diagnostic, source: &Source) -> Option<String> {
     let label = diagnostic.label.as_ref()?;
-    let source = sources.get(label.source.0)?;
     let report = Report {
         diagnostic,
         source: NamedSource::new(&source.shown, source.text.to_string()),
@@ -73,7 +88,7 @@ impl miette::Diagnostic for Report<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use compat::config::{Label, SourceId};
+    use compat::config::{About, Label, SourceId};
 
     #[test]
     fn a_report_shows_the_line_and_the_advice() {
@@ -85,6 +100,7 @@ mod tests {
         let diagnostic = Diagnostic {
             text: "r0.res:2: Parse error: 'an option keyword' expected,\n\tbut got 'alow'".into(),
             severity: Severity::Error,
+            about: About::Word,
             label: Some(Label {
                 source: SourceId(0),
                 offset: 22,
@@ -93,7 +109,7 @@ mod tests {
             }),
             help: Some("did you mean `allow-two-primaries`?".into()),
         };
-        let text = render(&diagnostic, &[source]).expect("a report");
+        let text = render(&diagnostic, &source).expect("a report");
         assert!(text.contains("alow-two-primaries; }") && text.contains("did you mean"));
     }
 }

@@ -97,10 +97,6 @@ fn check_resync_after(
     context: Context<'_>,
     findings: &mut Findings,
 ) {
-    if context.node.identity == Identity::Proxy {
-        // Genuine: where proxies choose the section, only the conversion complains.
-        return;
-    }
     let old = context.era < Era::V84;
     let unknown = |value: &str| {
         // Before 8.4 the value was a name and nothing else, and known if any resource had it.
@@ -109,7 +105,8 @@ fn check_resync_after(
             false => value.split('/').next().unwrap_or_default(),
         };
         let found = config.position(name);
-        let known = match old {
+        // Genuine: where proxies choose the section, nothing counts as ignored here.
+        let known = match old || context.node.identity == Identity::Proxy {
             true => found.is_some(),
             false => found.is_some_and(|r| !config.resources[r].is_ignored()),
         };

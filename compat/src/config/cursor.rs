@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    diagnostic::{Abort, Diagnostic, Label, Severity, SourceId},
+    diagnostic::{Abort, About, Diagnostic, Label, Severity, SourceId},
     session::{Mode, Session, Table, excerpt},
     token::{Keyword, Token, TokenKind},
 };
@@ -30,6 +30,8 @@ pub(super) struct Parser<'a> {
     /// Line that messages about a host section name: its `{`, or that of the last option block
     /// inside it (spec 10 section 5.2).
     pub section_line: u32,
+    /// Line of the last `stacked-on-top-of`, which messages about its devices name.
+    pub stacked_line: u32,
 }
 
 impl<'a> Parser<'a> {
@@ -117,6 +119,18 @@ impl<'a> Parser<'a> {
 
     /// A parse error.
     pub fn unexpected(&mut self, token: &Token<'_>, expected: &str, tk: Tk) -> Abort {
+        let help = super::advice::for_word(token, expected);
+        self.unexpected_with(token, expected, tk, help)
+    }
+
+    /// A parse error with advice.
+    pub fn unexpected_with(
+        &mut self,
+        token: &Token<'_>,
+        expected: &str,
+        tk: Tk,
+        help: Option<String>,
+    ) -> Abort {
         let number = match tk {
             Tk::Shown => format!(" (TK {})", token.number()),
             Tk::Hidden => String::new(),
@@ -127,7 +141,6 @@ impl<'a> Parser<'a> {
             token.line,
             excerpt(token)
         );
-        let help = super::advice::for_word(token, expected);
         self.fatal_at(token, text, "not expected here", help)
     }
 
@@ -142,6 +155,7 @@ impl<'a> Parser<'a> {
         self.session.diagnostics.push(Diagnostic {
             text,
             severity: Severity::Error,
+            about: About::Word,
             label: Some(label),
             help,
         });
@@ -163,6 +177,26 @@ impl<'a> Parser<'a> {
         if let Some(diagnostic) = self.session.diagnostics.last_mut() {
             diagnostic.label = Some(label);
         }
+    }
+
+    /// As [`Self::invalid`], for what is missing.
+    pub fn lacks(&mut self, line: u32, text: &str) {
+        self.invalid(line, text);
+        if let Some(diagnostic) = self.session.diagnostics.last_mut() {
+            diagnostic.about = About::Absence;
+        }
+    }
+
+    /// Something for a person at a terminal; the genuine programs are silent about it.
+    pub fn advise(&mut self, token: &Token<'_>, text: String, help: String) {
+        let label = self.label_at(token, "this value");
+        self.session.advice.push(Diagnostic {
+            text,
+            severity: Severity::Warning,
+            about: About::Value,
+            label: Some(label),
+            help: Some(help),
+        });
     }
 
     fn label_at(&self, token: &Token<'_>, text: &str) -> Label {

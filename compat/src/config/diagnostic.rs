@@ -11,6 +11,17 @@ pub enum Severity {
     Error,
 }
 
+/// What a remark is about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum About {
+    /// A word that is not expected where it stands: reading ended there.
+    Word,
+    /// A name or value.
+    Value,
+    /// Something that is not there, perhaps only because of an earlier error.
+    Absence,
+}
+
 /// One remark.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Diagnostic {
@@ -18,6 +29,8 @@ pub struct Diagnostic {
     pub text: String,
     /// How bad it is.
     pub severity: Severity,
+    /// What it is about.
+    pub about: About,
     /// What it is about, for the report on a terminal.
     pub label: Option<Label>,
     /// What to write instead, for the report on a terminal.

@@ -31,7 +31,10 @@ const MAX_BYTES: usize = 1 << 30;
 const MAX_DEPTH: u32 = 200;
 
 /// Parses one file into the session. `base` is the line before its first one.
-pub(super) fn parse(session: &mut Session, file: File, base: u32) -> Result<(), Abort> {
+pub(super) fn parse(session: &mut Session, mut file: File, base: u32) -> Result<(), Abort> {
+    if let Some(text) = session.instead.get(&file.file) {
+        file.text = Arc::clone(text);
+    }
     let source = SourceId(session.sources.len());
     session.sources.push(Source {
         shown: Arc::clone(&file.shown),
@@ -54,6 +57,7 @@ pub(super) fn parse(session: &mut Session, file: File, base: u32) -> Result<(), 
         source,
         resource: String::new(),
         section_line: 0,
+        stacked_line: 0,
     }
     .file();
     session.last_line = last;

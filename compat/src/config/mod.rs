@@ -4,7 +4,8 @@
 //! Data flow: [`load`] reads the main file; `lexer` cuts text into `token`s with the pest grammar
 //! `lexical.pest`; `parser` walks over them with a `cursor` and lowers each statement into the
 //! model, calling `files` for `include`; what must be unique and what is wrong collects in a
-//! `session`; `bind` finds this node's host sections. The result is [`Loaded`].
+//! `session`; `bind` finds this node's host sections. The result is [`Loaded`]. `recovery` looks for
+//! what else is wrong behind the error that ended it, for a person at a terminal.
 //!
 //! A file is first read exactly as drbdadm of 8.4 reads it. Only if that fails it is read again
 //! with everything that older series allowed, so that tolerance can never change what a modern
@@ -22,6 +23,7 @@ pub(crate) mod lexer;
 mod names;
 mod node;
 mod parser;
+mod recovery;
 mod session;
 mod storage;
 pub(crate) mod token;
@@ -30,13 +32,14 @@ use std::{collections::HashMap, io, path::Path, rc::Rc, sync::Arc};
 
 use crate::model::{Config, Dialect};
 
-pub use diagnostic::{Abort, Diagnostic, Label, Severity, Source, SourceId};
+pub use diagnostic::{Abort, About, Diagnostic, Label, Severity, Source, SourceId};
 pub(crate) use dialect07::{HALT, predecessors};
 pub use files::encode;
 pub(crate) use files::foreign;
 pub use names::{NamedResource, resource_names};
 pub use node::{Identity, LocalAddresses, Node};
 pub use parser::check_name;
+pub use recovery::{Further, further_errors};
 pub use storage::{Disk, Memory, Storage};
 
 use files::File;
@@ -58,6 +61,10 @@ pub struct Loaded {
     pub config: Config,
     /// Everything that is to be said, in order.
     pub diagnostics: Vec<Diagnostic>,
+    /// What the genuine programs do not say: only for a person at a terminal.
+    pub advice: Vec<Diagnostic>,
+    /// What [`further_errors`] found, for those who ask it.
+    pub further: Vec<Further>,
     /// The files.
     pub sources: Vec<Source>,
     /// `Err` if the program must end with this status after printing the diagnostics.
@@ -83,7 +90,7 @@ pub fn load_from(
     let main = open(&**storage, input)?;
     let extra = on_top.map(|name| open(&**storage, Input::Path(name)));
     let extra = extra.transpose()?;
-    let attempt = |mode| attempt(storage, mode, &main, extra.as_ref(), node);
+    let attempt = |mode| attempt(storage, mode, &main, extra.as_ref(), node, HashMap::new());
     let strict = attempt(Mode::Strict);
     if strict.loaded.end.is_ok() {
         return Ok(strict.loaded);
@@ -134,14 +141,17 @@ struct Attempt {
     evidence: Evidence,
 }
 
+/// `instead` holds texts to read in place of those of the files.
 fn attempt(
     storage: &Rc<dyn Storage>,
     mode: Mode,
     main: &File,
     extra: Option<&File>,
     node: &Node,
+    instead: HashMap<Arc<str>, Arc<str>>,
 ) -> Attempt {
     let mut session = Session::new(Rc::clone(storage), mode, Uniqueness::Checked);
+    session.instead = instead;
     session.config.file = main.file.to_string();
     let end = run(&mut session, main, extra, node);
     let evidence = session.evidence;
@@ -150,6 +160,8 @@ fn attempt(
         invalid: session.invalid,
         config: std::mem::take(&mut session.config),
         diagnostics: std::mem::take(&mut session.diagnostics),
+        advice: std::mem::take(&mut session.advice),
+        further: Vec::new(),
         sources: std::mem::take(&mut session.sources),
         first_uses: session.into_names(),
     };

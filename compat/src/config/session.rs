@@ -10,7 +10,7 @@ use std::{
 use crate::model::{Config, Dialect};
 
 use super::{
-    diagnostic::{Abort, Diagnostic, Severity, Source},
+    diagnostic::{Abort, About, Diagnostic, Severity, Source},
     storage::Storage,
     token::Token,
 };
@@ -55,6 +55,10 @@ pub(super) struct Session {
     pub uniqueness: Uniqueness,
     pub config: Config,
     pub diagnostics: Vec<Diagnostic>,
+    /// What the genuine programs do not say.
+    pub advice: Vec<Diagnostic>,
+    /// Texts that are read instead of those of the files with these names.
+    pub instead: HashMap<Arc<str>, Arc<str>>,
     /// Something was wrong that did not stop the parser.
     pub invalid: bool,
     pub sources: Vec<Source>,
@@ -87,6 +91,8 @@ impl Session {
             uniqueness,
             config: Config::default(),
             diagnostics: Vec::new(),
+            advice: Vec::new(),
+            instead: HashMap::new(),
             invalid: false,
             sources: Vec::new(),
             seen: HashSet::new(),
@@ -124,6 +130,7 @@ impl Session {
         self.diagnostics.push(Diagnostic {
             text,
             severity,
+            about: About::Value,
             label: None,
             help: None,
         });

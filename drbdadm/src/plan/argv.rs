@@ -198,14 +198,19 @@ impl<'a> Scene<'a> {
         if !self.resource.is_stacked() || self.resource.sections.stacked_timeouts {
             return self.wait_as_configured(volume);
         }
-        // Not the timeouts of the configuration: the lower resource has already waited.
-        let interval = self.resource.sections.net.value("connect-int");
-        let seconds = interval.map_or("20".to_owned(), |text| {
-            text.parse::<u64>()
-                .map_or_else(|_| text.to_owned(), |n| n.saturating_mul(2).to_string())
-        });
+        let seconds = self.stacked_timeout();
         let words = words(["wait-connect", &minor(volume), "--wfc-timeout", &seconds]);
         self.setup(words, Limit::Forever)
+    }
+
+    /// How long a stacked resource waits for its peer, in seconds. Not the timeouts of the
+    /// configuration: the lower resource has already waited.
+    pub fn stacked_timeout(&self) -> String {
+        let interval = self.resource.sections.net.value("connect-int");
+        interval.map_or("20".to_owned(), |text| {
+            text.parse::<u64>()
+                .map_or_else(|_| text.to_owned(), |n| n.saturating_mul(2).to_string())
+        })
     }
 
     /// `drbdsetup wait-connect` with the timeouts of the configuration. Genuine: the wait at boot

@@ -210,11 +210,14 @@ impl OldScene<'_> {
             "outdated-wfc-timeout",
             "wait-after-sb",
         ];
-        let startup = self.sections.startup.iter();
-        let more: Vec<_> = startup
-            .filter(|o| PASSED.contains(&o.name))
-            .map(Written::option)
-            .collect();
+        let stacked = self.scene.resource.is_stacked();
+        let more: Vec<_> = if stacked && !self.scene.resource.sections.stacked_timeouts {
+            vec!["-t".to_owned(), self.scene.stacked_timeout()]
+        } else {
+            let startup = self.sections.startup.iter();
+            let passed = startup.filter(|o| PASSED.contains(&o.name));
+            passed.map(Written::option).collect()
+        };
         let word = if self.era == Era::V07 {
             "wait_connect"
         } else {

@@ -133,7 +133,7 @@ impl Parser<'_> {
                     shown_names(hosts),
                     proxy.names.join(" ")
                 );
-                self.invalid(self.section_line, &text);
+                self.lacks(self.section_line, &text);
             }
         }
         Ok(proxy)

@@ -79,6 +79,7 @@ impl Parser<'_> {
     ) -> Result<(), Abort> {
         let lower = self.expect_text()?;
         self.unique("stacked-on-top-of", format!("stacked:{lower}"), line)?;
+        self.stacked_line = line;
         self.expect_op(b'{')?;
         self.refuse_host_in_common(body);
         let host = Host::new(HostKind::Stacked { lower }, Vec::new(), 0);
@@ -111,7 +112,10 @@ impl Parser<'_> {
     }
 
     fn host_body(&mut self, mut host: Host, resource: &mut Resource) -> Result<(), Abort> {
-        self.section_line = self.line;
+        self.section_line = match host.kind {
+            HostKind::Stacked { .. } => self.stacked_line,
+            _ => self.line,
+        };
         loop {
             let token = self.next();
             match token.kind {
@@ -172,9 +176,9 @@ impl Parser<'_> {
             K::Device => {
                 self.unique_statement(host, "device", line)?;
                 let at = self.implicit_volume(&mut host.volumes);
-                let device = self.device(line)?;
+                let device = self.device(self.stacked_line)?;
                 // Registered for the hosts of the lower resource, once that is known.
-                self.set_device(device, line, &mut host.volumes[at], &[])
+                self.set_device(device, self.stacked_line, &mut host.volumes[at], &[])
             }
             K::Volume => {
                 let at = self.host_volume(host)?;
@@ -183,8 +187,8 @@ impl Parser<'_> {
                 if !token.is(K::Device) {
                     return Err(self.unexpected(&token, "TK_DEVICE", Tk::Shown));
                 }
-                let device = self.device(line)?;
-                self.set_device(device, line, &mut host.volumes[at], &[])?;
+                let device = self.device(self.stacked_line)?;
+                self.set_device(device, self.stacked_line, &mut host.volumes[at], &[])?;
                 self.expect_op(b'}')
             }
             _ => self.shared_statement(keyword, token, host),
@@ -258,7 +262,7 @@ impl Parser<'_> {
                 parser.resource,
                 host.joined_names()
             );
-            parser.invalid(parser.section_line, &text);
+            parser.lacks(parser.section_line, &text);
         };
         if matches!(host.kind, HostKind::ThisHost | HostKind::RemoteHost) {
             return;
@@ -365,7 +369,7 @@ impl Parser<'_> {
                 }
                 _ => return,
             };
-            self.invalid(self.line, &text);
+            self.lacks(self.line, &text);
         }
     }
 }

@@ -5,6 +5,7 @@ use drbd_options::{Era, Form, Kind, Match, OptionRow, RangeError, Section, find}
 use crate::model::{Sections, Setting};
 
 use crate::config::{
+    advice,
     cursor::{Parser, Tk},
     diagnostic::Abort,
     session::Uniqueness,
@@ -38,7 +39,8 @@ impl Parser<'_> {
             (_, TokenKind::Eof) => "an option",
             _ => "an option keyword",
         };
-        self.unexpected(token, expected, Tk::Hidden)
+        let help = advice::for_option(token, section);
+        self.unexpected_with(token, expected, Tk::Hidden, help)
     }
 
     /// Options that are keywords of their own; `false` if the word has no place here.
@@ -56,7 +58,9 @@ impl Parser<'_> {
                 into.stacked_timeouts = true;
                 self.expect_op(b';')?;
             }
-            (Section::Proxy, TokenKind::Keyword(K::Plugin)) => self.plugins(&mut into.plugins)?,
+            (Section::Proxy, TokenKind::Keyword(K::Plugin)) => {
+                self.plugins(token.line, &mut into.plugins)?;
+            }
             (Section::Net, TokenKind::Keyword(K::DiscardMyData))
                 if self.session.uniqueness == Uniqueness::Ignored =>
             {
@@ -82,10 +86,11 @@ impl Parser<'_> {
         }
     }
 
-    fn plugins(&mut self, lines: &mut Vec<String>) -> Result<(), Abort> {
+    /// The lines behind the word `plugin`, whose line all complaints name.
+    fn plugins(&mut self, line: u32, lines: &mut Vec<String>) -> Result<(), Abort> {
         let open = self.next();
         if !open.is_op(b'{') {
-            return Err(self.fatal(open.line, "expected \"{\" after \"proxy\" keyword"));
+            return Err(self.fatal(line, "expected \"{\" after \"proxy\" keyword"));
         }
         let mut words: Vec<String> = Vec::new();
         loop {
@@ -98,9 +103,9 @@ impl Parser<'_> {
                 }
                 TokenKind::Op(b'}') if words.is_empty() => return Ok(()),
                 TokenKind::Op(b'}') => {
-                    return Err(self.fatal(token.line, "Missing \";\" before  \"}\""));
+                    return Err(self.fatal(line, "Missing \";\" before  \"}\""));
                 }
-                TokenKind::Eof => return Err(self.fatal(token.line, "Unexpected end-of-file")),
+                TokenKind::Eof => return Err(self.fatal(line, "Unexpected end-of-file")),
                 _ => words.push(token.text()),
             }
         }
@@ -181,7 +186,14 @@ impl Parser<'_> {
         row: &'static OptionRow,
         line: u32,
     ) -> Result<String, Abort> {
+        let token = self.peek();
         let mut value = self.value()?;
+        if let Kind::Enum(choice) = row.kind
+            && let Some(help) = advice::for_value(choice, &value)
+        {
+            let text = format!("{} has no value `{value}`", row.name);
+            self.advise(&token, text, help);
+        }
         if row.is_checked(Era::V84) {
             self.check_row(row, &value, line)?;
         }

@@ -12,6 +12,7 @@ use crate::config::{
     token::{Keyword as K, TokenKind},
 };
 
+const DISK: &str = "TK_STRING | {";
 const VOLUME: &str = "device | disk | meta-disk | flex-meta-disk | }";
 
 /// What a `device` statement says.
@@ -29,6 +30,12 @@ impl Parser<'_> {
         line: u32,
         volumes: &mut Vec<Volume>,
     ) -> Result<(), Abort> {
+        if keyword == K::Disk && !matches!(self.peek().kind, TokenKind::Text) {
+            // Refused before anything is said about volumes.
+            let token = self.next();
+            self.refuse_overlong(&token)?;
+            return Err(self.unexpected(&token, DISK, Tk::Shown));
+        }
         let at = self.implicit_volume(volumes);
         self.volume_statement(keyword, line, &mut volumes[at], &[])
     }
@@ -122,7 +129,7 @@ impl Parser<'_> {
             }
             _ => {
                 self.refuse_overlong(&token)?;
-                Err(self.unexpected(&token, "TK_STRING | {", Tk::Shown))
+                Err(self.unexpected(&token, DISK, Tk::Shown))
             }
         }
     }
@@ -238,8 +245,10 @@ impl Parser<'_> {
         volume: &mut Volume,
         hosts: &[String],
     ) -> Result<(), Abort> {
+        // Genuine: a statement without minor registers the one that the volume already has.
+        let minor = device.minor.or(volume.minor);
         for host in hosts {
-            if let Some(minor) = device.minor {
+            if let Some(minor) = minor {
                 let key = format!("device-minor:{host}:{minor}");
                 self.unique("device-minor", key, line)?;
             }
