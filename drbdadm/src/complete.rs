@@ -2,6 +2,8 @@
 //! The words come from the tables of commands and options, the names of resources and volumes
 //! from the configuration as it is when somebody asks.
 
+mod state;
+
 use std::{
     ffi::{OsStr, OsString},
     io,
@@ -21,6 +23,7 @@ use drbd_options::{Era, Kind, OptionRow, SetupCommand};
 use crate::{
     cli::{EXTENSIONS, GENERAL, General, options_of},
     command::{self, Action, COMMANDS, Command, Listing, Scope},
+    environment,
     load::CANDIDATES,
 };
 
@@ -104,7 +107,11 @@ fn subcommand(command: &'static Command) -> Clap {
             Scope::Global | Scope::WholeResource => Volumes::Left,
             Scope::Resource | Scope::Volumes | Scope::OneVolume => Volumes::Named,
         };
-        clap = clap.arg(Arg::new("resources").num_args(0..).add(resources(volumes)));
+        clap = clap.arg(
+            Arg::new("resources")
+                .num_args(0..)
+                .add(resources(command.name, volumes)),
+        );
     }
     clap
 }
@@ -120,7 +127,7 @@ fn option(row: &'static OptionRow) -> Arg {
             let words: Vec<&str> = choice.words.iter().map(|(word, _)| *word).collect();
             arg.value_parser(words)
         }
-        Kind::MinorOfResource(_) => arg.add(resources(Volumes::Named)),
+        Kind::MinorOfResource(_) => arg.add(resources("", Volumes::Named)),
         _ => arg,
     }
 }
@@ -243,13 +250,16 @@ enum Volumes {
     Left,
 }
 
-/// Completes `all`, every resource, and the volumes of those that have them written out.
-fn resources(volumes: Volumes) -> ArgValueCompleter {
+/// Completes `all`, the resources that the command makes sense for, and the volumes of those that
+/// have them written out.
+fn resources(command: &'static str, volumes: Volumes) -> ArgValueCompleter {
     ArgValueCompleter::new(move |begun: &OsStr| {
         let line: Vec<OsString> = std::env::args_os().collect();
         let found = configuration(&line).map(|file| resource_names(&file));
+        let proc = std::fs::read_to_string(environment::run_directory().join("proc/drbd"));
+        let found = state::sensible(command, found.unwrap_or_default(), proc.ok().as_deref());
         let begun = begun.to_string_lossy();
-        let names = names(&found.unwrap_or_default(), volumes);
+        let names = names(&found, volumes);
         names
             .into_iter()
             .filter(|name| name.starts_with(&*begun))

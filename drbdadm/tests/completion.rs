@@ -34,6 +34,7 @@ fn output(command: &mut Command) -> Output {
     let path = std::env::var("PATH").unwrap_or_default();
     let output = command
         .env("PATH", format!("{}:{path}", programs.display()))
+        .env("DRBD_RUN_DIR", "run")
         .stdin(Stdio::null())
         .output();
     let output = output.expect("the shell runs");
@@ -169,6 +170,34 @@ fn bash_completes_around_words_for_the_backend() {
     );
     let resource = ["drbdadm", "-c", "drbd.conf", "--", "-o", "primary", "r0"];
     assert_eq!(bash(&resource), ["r0"]);
+}
+
+/// As the completion of 8.3 and 8.4 did: spec 70 section 6.
+#[test]
+fn resources_are_offered_to_commands_that_their_state_allows() {
+    let directory = configuration();
+    let state =
+        "resource up { on a { device /dev/drbd7; } }\nresource gone { on a { device minor 8; } }\n";
+    fs::write(directory.path().join("state.res"), state).expect("a file");
+    let complete = |command| {
+        bash(
+            directory.path(),
+            &["drbdadm", "-c", "drbd.conf", command, ""],
+        )
+    };
+    let everything = complete("primary");
+    assert!(everything.len() > 5, "{everything:?}");
+
+    fs::create_dir_all(directory.path().join("run/proc")).expect("a directory");
+    let proc = " 7: cs:Connected ro:Secondary/Primary ds:UpToDate/UpToDate C r-----\n";
+    fs::write(directory.path().join("run/proc/drbd"), proc).expect("a file");
+    assert_eq!(complete("primary"), ["all", "up"]);
+    assert_eq!(complete("attach"), ["all", "gone"]);
+    assert_eq!(
+        complete("dump").len(),
+        complete("up").len() - 2,
+        "without the two volumes"
+    );
 }
 
 #[test]
