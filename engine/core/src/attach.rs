@@ -11,7 +11,7 @@ use crate::admin::{Job, Waiting};
 use crate::bitmap::{Bitmap, WriteOut};
 use crate::change::{Asked, Check};
 use crate::config::{AlUpdates, DiskConf};
-use crate::effect::{Effect, Level, MetaIo, Outcome, Refusal};
+use crate::effect::{Effect, Level, MetaIo, MetaOrder, Outcome, Refusal};
 use crate::input::{Admin, DiskImage, Force, Payload, Ticket};
 use crate::machine::{MetaPurpose, Resource};
 use crate::size::{self, SizeInputs};
@@ -252,7 +252,8 @@ impl<B: Payload> Resource<B> {
         let flags = disk.flags;
         disk.flags |= MdFlags::FULL_SYNC | MdFlags::AL_DISABLED;
         self.write_superblock(v);
-        self.meta_io(v, MetaPurpose::Gate, MetaIo::InitialiseActivityLog);
+        let (purpose, order) = (MetaPurpose::Gate, MetaOrder::AfterDataFlush);
+        self.meta_io(v, purpose, order, MetaIo::InitialiseActivityLog);
         self.volumes[v].counters.al_transactions += 8;
         self.log_volume(v, Level::Info, "Writing the whole bitmap, size changed");
         self.write_whole_bitmap(v);

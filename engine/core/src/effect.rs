@@ -44,6 +44,8 @@ pub enum Effect<B> {
         volume: VolumeNr,
         /// Comes back.
         op: MetaOp,
+        /// What comes before it.
+        order: MetaOrder,
         /// What to write.
         io: MetaIo,
     },
@@ -210,6 +212,17 @@ pub enum DiskIo<B> {
         /// Bytes.
         size: u32,
     },
+}
+
+/// Whether meta-data may say something of data that a disk's write cache could still lose.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum MetaOrder {
+    /// It says only that blocks may differ; or the administrator trusts the cache.
+    AtOnce,
+    /// It may say that blocks are the same on both nodes: all data writes that are complete when
+    /// the operation's turn comes are flushed to stable storage before it begins. Where the disk
+    /// knows no flush there is no cache.
+    AfterDataFlush,
 }
 
 /// Writes to the meta-data area.

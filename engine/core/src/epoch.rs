@@ -3,8 +3,10 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
+use drbd_types::VolumeNr;
 use drbd_wire::{BarrierAck, BarrierId};
 
+use crate::input::IoId;
 use crate::slab::Key;
 use crate::time::Instant;
 
@@ -13,12 +15,50 @@ pub(crate) struct TransferLog {
     current: Epoch,
     closed: VecDeque<Epoch>,
     spare: Vec<Vec<Key>>,
+    past: Past,
 }
 
+#[derive(Default)]
 struct Epoch {
     number: u32,
     requests: Vec<Key>,
     closed_at: Option<Instant>,
+    /// Flushes of a node without a disk: done when the peer has declared this epoch stable.
+    flushes: Vec<Flush>,
+}
+
+/// A flush of the application that waits for the peer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Flush {
+    pub(crate) volume: VolumeNr,
+    pub(crate) id: IoId,
+}
+
+/// What is known of the writes before those in the log.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Past {
+    /// The peer has declared them stable.
+    Stable,
+    /// The connection was lost before that.
+    Unknown,
+}
+
+/// Whether the peer has everything on stable storage.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Stability {
+    /// It has.
+    Reached,
+    /// The flush is done when its epoch is stable.
+    Awaited,
+    /// Nobody can tell before the next epoch is stable.
+    Unknown,
+}
+
+/// What was in the log or an epoch.
+#[derive(PartialEq, Eq, Default, Debug)]
+pub(crate) struct Logged {
+    pub(crate) requests: Vec<Key>,
+    pub(crate) flushes: Vec<Flush>,
 }
 
 /// Why a BarrierAck cannot be right.
@@ -36,9 +76,11 @@ impl TransferLog {
                 number: 1,
                 requests: Vec::new(),
                 closed_at: None,
+                flushes: Vec::new(),
             },
             closed: VecDeque::new(),
             spare: Vec::new(),
+            past: Past::Stable,
         }
     }
 
@@ -66,7 +108,7 @@ impl TransferLog {
         let next = Epoch {
             number: number.wrapping_add(1),
             requests: self.spare.pop().unwrap_or_default(),
-            closed_at: None,
+            ..Epoch::default()
         };
         let mut done = core::mem::replace(&mut self.current, next);
         done.closed_at = Some(now);
@@ -74,8 +116,21 @@ impl TransferLog {
         Some(barrier_id(number))
     }
 
+    /// A flush of a node without a disk, all epochs being closed: the peer flushes its whole disk
+    /// for each epoch, and only for one that has writes.
+    pub(crate) fn await_stability(&mut self, flush: Flush) -> Stability {
+        match (self.closed.back_mut(), self.past) {
+            (Some(newest), _) => {
+                newest.flushes.push(flush);
+                Stability::Awaited
+            }
+            (None, Past::Stable) => Stability::Reached,
+            (None, Past::Unknown) => Stability::Unknown,
+        }
+    }
+
     /// Takes the oldest closed epoch if the acknowledgement fits it.
-    pub(crate) fn acknowledge(&mut self, ack: BarrierAck) -> Result<Vec<Key>, BadBarrierAck> {
+    pub(crate) fn acknowledge(&mut self, ack: BarrierAck) -> Result<Logged, BadBarrierAck> {
         let Some(oldest) = self.closed.front() else {
             return Err(BadBarrierAck::NoEpoch);
         };
@@ -89,11 +144,12 @@ impl TransferLog {
                 expected: oldest.requests.len() as u32,
             });
         }
-        Ok(self
-            .closed
-            .pop_front()
-            .map(|epoch| epoch.requests)
-            .unwrap_or_default())
+        self.past = Past::Stable;
+        let stable = self.closed.pop_front().unwrap_or_default();
+        Ok(Logged {
+            requests: stable.requests,
+            flushes: stable.flushes,
+        })
     }
 
     /// Gives the memory of an acknowledged epoch back for reuse.
@@ -104,22 +160,17 @@ impl TransferLog {
         }
     }
 
-    /// Every write in the log, oldest first.
-    pub(crate) fn all(&self) -> Vec<Key> {
-        let closed = self
-            .closed
-            .iter()
-            .flat_map(|epoch| epoch.requests.iter().copied());
-        closed
-            .chain(self.current.requests.iter().copied())
-            .collect()
-    }
-
-    /// Forgets everything; the numbers go on.
-    pub(crate) fn clear(&mut self) -> Vec<Key> {
-        let all = self.all();
-        self.closed.clear();
-        self.current.requests.clear();
+    /// Forgets everything, oldest first; the numbers go on.
+    pub(crate) fn clear(&mut self) -> Logged {
+        if !self.is_empty() {
+            self.past = Past::Unknown;
+        }
+        let mut all = Logged::default();
+        for epoch in self.closed.drain(..) {
+            all.requests.extend(epoch.requests);
+            all.flushes.extend(epoch.flushes);
+        }
+        all.requests.append(&mut self.current.requests);
         self.current.number = self.current.number.wrapping_add(1);
         all
     }
@@ -196,7 +247,41 @@ mod tests {
             log.acknowledge(ack(1, 2)),
             Err(BadBarrierAck::Count { expected: 1 })
         );
-        assert_eq!(log.acknowledge(ack(1, 1)), Ok(alloc::vec![Key(1)]));
-        assert_eq!(log.acknowledge(ack(2, 2)), Ok(alloc::vec![Key(2), Key(3)]));
+        let epoch = |keys: &[Key]| {
+            Ok(Logged {
+                requests: keys.to_vec(),
+                flushes: Vec::new(),
+            })
+        };
+        assert_eq!(log.acknowledge(ack(1, 1)), epoch(&[Key(1)]));
+        assert_eq!(log.acknowledge(ack(2, 2)), epoch(&[Key(2), Key(3)]));
+    }
+
+    #[test]
+    fn a_flush_waits_for_the_newest_epoch_and_what_a_lost_connection_left_open_is_not_stable() {
+        let flush = Flush {
+            volume: VolumeNr(0),
+            id: IoId(7),
+        };
+        let mut log = TransferLog::new();
+        assert_eq!(log.await_stability(flush), Stability::Reached);
+        for key in [1, 2] {
+            log.add(Key(key));
+            log.close(T);
+        }
+        assert_eq!(log.await_stability(flush), Stability::Awaited);
+        assert_eq!(log.acknowledge(ack(1, 1)).unwrap().flushes, []);
+        assert_eq!(log.acknowledge(ack(2, 1)).unwrap().flushes, [flush]);
+
+        log.add(Key(3));
+        log.close(T);
+        assert_eq!(log.await_stability(flush), Stability::Awaited);
+        assert_eq!(log.clear().flushes, [flush]);
+        assert_eq!(log.await_stability(flush), Stability::Unknown);
+        log.add(Key(4));
+        log.close(T);
+        assert_eq!(log.await_stability(flush), Stability::Awaited);
+        assert_eq!(log.acknowledge(ack(5, 1)).unwrap().flushes, [flush]);
+        assert_eq!(log.await_stability(flush), Stability::Reached);
     }
 }

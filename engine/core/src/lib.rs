@@ -22,8 +22,9 @@
 //! * `change` carries out state changes, `after` what follows from them, `cluster` those that
 //!   need the peer's agreement.
 //! * `admin`, `attach`, `promote`, `fence`: requests of the administrator.
-//! * `request`: application I/O. `peer_request`: I/O for the peer. `meta`: bits, activity log,
-//!   generations and when they reach the disk.
+//! * `request`: application I/O; `transfer`: the same until the peer has declared it stable.
+//!   `peer_request`: I/O for the peer. `meta`: bits, activity log, generations and when they
+//!   reach the disk.
 //! * `link`, `connection`, `receive`, `report`: the peer, from connected sockets to the sync
 //!   handshake. `resync`: what the handshake may lead to. `timers`: what time brings.
 //!
@@ -71,6 +72,7 @@ pub mod state_rules;
 pub mod status;
 pub mod time;
 mod timers;
+mod transfer;
 pub mod uuid_rules;
 mod volume;
 
@@ -83,8 +85,8 @@ pub const VERSIONS: drbd_wire::VersionRange = drbd_wire::VersionRange {
 
 pub use activity_log::AlTransaction;
 pub use effect::{
-    Access, DiskIo, Effect, HelperSubject, IoError, Level, LinkDelay, MetaIo, Outcome, Refusal,
-    Reply, Scope, SuperblockUpdate,
+    Access, DiskIo, Effect, HelperSubject, IoError, Level, LinkDelay, MetaIo, MetaOrder, Outcome,
+    Refusal, Reply, Scope, SuperblockUpdate,
 };
 pub use input::{
     Admin, BitmapChunk, ClearBitmap, ConnectOnce, DiscardSupport, DiskError, DiskImage, DiskOp,

@@ -10,9 +10,11 @@ use drbd_wire::{Body, Packet, Socket};
 
 use crate::admin::PendingAdmin;
 use crate::after::AfterChange;
-use crate::config::ResourceConf;
+use crate::config::{ResourceConf, WriteOrdering};
 use crate::connection::Connection;
-use crate::effect::{DiskIo, Effect, HelperSubject, Level, MetaIo, Outcome, Reply, Scope};
+use crate::effect::{
+    DiskIo, Effect, HelperSubject, Level, MetaIo, MetaOrder, Outcome, Reply, Scope,
+};
 use crate::input::{DiskError, DiskOp, HelperRun, Input, IoId, LinkId, MetaOp, Payload, Ticket};
 use crate::outbox::Outbox;
 use crate::peer_request::PeerRequest;
@@ -255,19 +257,34 @@ impl<B: Payload> Resource<B> {
         self.outbox.push(Effect::Disk { volume, op, io });
     }
 
-    pub(crate) fn meta_io(&mut self, v: usize, purpose: MetaPurpose, io: MetaIo) {
+    pub(crate) fn meta_io(&mut self, v: usize, purpose: MetaPurpose, order: MetaOrder, io: MetaIo) {
         let volume = self.volumes[v].nr;
         let Some(disk) = self.volumes[v].disk.as_mut() else {
             return;
         };
         disk.references += 1;
+        let order = match disk.conf.ordering {
+            WriteOrdering::Flush => order,
+            WriteOrdering::Drain | WriteOrdering::None => MetaOrder::AtOnce,
+        };
+        #[cfg(feature = "planted-bugs")]
+        let order = match self.planted {
+            Some(crate::planted::Bug::MetaDataBeforeData) => MetaOrder::AtOnce,
+            _ => order,
+        };
         let operation = MetaOperation {
             volume,
             disk: disk.nr,
             purpose,
         };
         let op = MetaOp(self.meta_ops.insert(operation).0);
-        self.outbox.push(Effect::Meta { volume, op, io });
+        let effect = Effect::Meta {
+            volume,
+            op,
+            order,
+            io,
+        };
+        self.outbox.push(effect);
         if purpose == MetaPurpose::Gate {
             self.outbox.close_gate(op);
         }

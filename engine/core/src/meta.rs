@@ -11,15 +11,21 @@ use crate::activity_log::{AlExtent, Enter, Resized};
 use crate::bitmap::WriteOut;
 use crate::change::Check;
 use crate::config::{AlUpdates, OnIoError, WriteOrdering};
-use crate::effect::{HelperSubject, Level, MetaIo, SuperblockUpdate};
+use crate::effect::{HelperSubject, Level, MetaIo, MetaOrder, SuperblockUpdate};
 use crate::input::{ClearBitmap, DiskError, Payload};
 use crate::machine::{HelperPurpose, MetaPurpose, Resource};
 use crate::peer_request::AlReference;
 use crate::request::Stage;
+use crate::resync_extents::ResyncExtent;
 use crate::slab::Key;
+use crate::time::Duration;
 use crate::uuid_rules::Rotate;
 use crate::volume::Mark;
 use drbd_types::UuidFlags;
+
+/// Bits that a resync clears reach the disk when a resync extent is clean, but not more often
+/// than this.
+const CLEARED_BITS: Duration = Duration::from_secs(2);
 
 /// A write that waits for its activity-log extents.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -52,7 +58,10 @@ impl<B: Payload> Resource<B> {
             al_extents: disk.conf.al_extents,
             peer_max_bio: disk.peer_max_bio,
         };
-        self.meta_io(v, MetaPurpose::Gate, MetaIo::Superblock(update));
+        // Without the flags and generations that it had, an older content of a block would pass
+        // for good.
+        let (purpose, order) = (MetaPurpose::Gate, MetaOrder::AfterDataFlush);
+        self.meta_io(v, purpose, order, MetaIo::Superblock(update));
     }
 
     // --- data generations
@@ -167,11 +176,18 @@ impl<B: Payload> Resource<B> {
             return;
         };
         let cleared = disk.bitmap.clear_range(sector, length);
-        if cleared > 0 {
-            let left = disk.bitmap.weight().saturating_sub(volume.resync.failed);
-            volume.resync.progress(now, left);
-            self.check_resync_finished(v);
+        if cleared == 0 {
+            return;
         }
+        let left = disk.bitmap.weight().saturating_sub(volume.resync.failed);
+        volume.resync.progress(now, left);
+        let (start, size) = ResyncExtent::of(sector.bit()).range();
+        let due = (volume.resync.bits_written).is_some_and(|at| now.since(at) >= CLEARED_BITS);
+        if due && !disk.bitmap.any_set(start, size) {
+            volume.resync.bits_written = Some(now);
+            self.write_dirty_bitmap(v);
+        }
+        self.check_resync_finished(v);
     }
 
     /// A write of a node that is Ahead or still exchanging bitmaps: the peer learns only where.
@@ -246,7 +262,8 @@ impl<B: Payload> Resource<B> {
         let chunks = disk.bitmap.take_pages(which);
         if !chunks.is_empty() {
             volume.counters.bitmap_writes += chunks.len() as u64;
-            self.meta_io(v, purpose, MetaIo::Bitmap(chunks));
+            let order = MetaOrder::AfterDataFlush;
+            self.meta_io(v, purpose, order, MetaIo::Bitmap(chunks));
         }
     }
 
@@ -365,15 +382,18 @@ impl<B: Payload> Resource<B> {
         let evicted: Vec<AlExtent> = disk.log.evicted().to_vec();
         let chunks = disk.bitmap.take_pages(WriteOut::Covering(&evicted));
         volume.counters.al_transactions += 1;
+        // What was written to an extent that leaves the log is not marked by it any more.
+        let mut order = match evicted.is_empty() {
+            true => MetaOrder::AtOnce,
+            false => MetaOrder::AfterDataFlush,
+        };
         if !chunks.is_empty() {
             volume.counters.bitmap_writes += chunks.len() as u64;
-            self.meta_io(v, MetaPurpose::Background, MetaIo::Bitmap(chunks));
+            let flushed = core::mem::replace(&mut order, MetaOrder::AtOnce);
+            self.meta_io(v, MetaPurpose::Background, flushed, MetaIo::Bitmap(chunks));
         }
-        self.meta_io(
-            v,
-            MetaPurpose::ActivityLog,
-            MetaIo::ActivityLog(transaction),
-        );
+        let transaction = MetaIo::ActivityLog(transaction);
+        self.meta_io(v, MetaPurpose::ActivityLog, order, transaction);
     }
 
     /// The transaction is durable: the writes that waited for it go to the disk.

@@ -10,6 +10,10 @@ pub enum Bug {
     ForgetBitsOnConnectionLoss,
     /// The activity log is not waited for.
     IgnoreActivityLog,
+    /// Meta-data that calls blocks the same is written before their data is flushed.
+    MetaDataBeforeData,
+    /// A resync begins before its bits are on the target's disk.
+    ResyncBeforeBits,
 }
 
 impl<B> Resource<B> {

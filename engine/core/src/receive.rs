@@ -330,8 +330,8 @@ impl<B: Payload> Resource<B> {
     fn receive_barrier_ack(&mut self, ack: BarrierAck) -> Result<(), Broken> {
         let number = u32::from_le_bytes(ack.barrier.0);
         match self.conn.log.acknowledge(ack) {
-            Ok(requests) => {
-                self.epoch_stable(requests);
+            Ok(epoch) => {
+                self.epoch_stable(epoch);
                 Ok(())
             }
             Err(bad) => {

@@ -5,14 +5,12 @@
 //! the local disk and to the peer at once; completed when both have answered; and it leaves the
 //! transfer log when the peer has declared its epoch stable.
 
-use alloc::vec::Vec;
-
 use drbd_types::{ConnState, DiskState, Sector, SectorCount};
 use drbd_wire::{BlockId, BlockRequest, Body, ByteLen, DataFlags, DataHeader, Features, Socket};
 
 use crate::effect::{DiskIo, Effect, IoError, Level};
 use crate::input::{DiskError, Durability, IoId, IoRequest, Payload};
-use crate::machine::{Dirty, DiskPurpose, Resource};
+use crate::machine::{DiskPurpose, Resource};
 use crate::slab::Key;
 use crate::state_rules;
 use crate::time::Instant;
@@ -229,21 +227,6 @@ impl<B: Payload> Resource<B> {
         })
     }
 
-    /// An empty flush ends the epoch and completes with the local flush.
-    fn start_flush(&mut self, v: usize, id: IoId) {
-        self.close_epoch();
-        if self.volumes[v].has_data_disk() {
-            self.disk_io(v, DiskPurpose::ApplicationFlush(id), DiskIo::Flush);
-        } else {
-            self.finish_flush(v, id, Ok(()));
-        }
-    }
-
-    pub(crate) fn finish_flush(&mut self, v: usize, id: IoId, result: Result<(), DiskError>) {
-        self.volumes[v].counters.application -= 1;
-        self.complete_io(v, id, result.map(|()| None).map_err(|_| IoError::Io));
-    }
-
     // --- reads
 
     pub(crate) fn start_read(&mut self, v: usize, key: Key) {
@@ -403,7 +386,7 @@ impl<B: Payload> Resource<B> {
         }
     }
 
-    fn send_write(&mut self, v: usize, key: Key) {
+    pub(crate) fn send_write(&mut self, v: usize, key: Key) {
         let state = self.volumes[v].state;
         let seq = self.volumes[v].next_seq();
         let protocol = self
@@ -587,126 +570,6 @@ impl<B: Payload> Resource<B> {
         }
     }
 
-    // --- the transfer log
-
-    /// Ends the open epoch and tells the peer.
-    pub(crate) fn close_epoch(&mut self) {
-        if let Some(barrier) = self.conn.log.close(self.now) {
-            self.send_connection(Socket::Data, Body::Barrier(barrier));
-        }
-    }
-
-    /// The peer declared an epoch stable.
-    pub(crate) fn epoch_stable(&mut self, requests: Vec<Key>) {
-        for &key in &requests {
-            let Some(request) = self.requests.get_mut(key) else {
-                continue;
-            };
-            let nr = request.volume;
-            request.stage.remove(Stage::IN_LOG);
-            let pending = request.stage.contains(Stage::NET_PENDING);
-            let completed = request.stage.contains(Stage::COMPLETED);
-            let Some(v) = self.index(nr) else { continue };
-            if pending {
-                self.net_done(v, key, true, Stage::empty());
-            } else if completed {
-                self.finalize(v, key);
-            }
-        }
-        self.conn.log.recycle(requests);
-        if self.conn.log.is_empty() && !self.waiting.is_empty() {
-            // A demotion waits for this.
-            self.state_changed = Dirty::Yes;
-        }
-    }
-
-    /// The connection is gone: what was not declared stable counts as not replicated
-    /// (spec 50 section 10.4).
-    pub(crate) fn clear_transfer_log(&mut self) {
-        for key in self.conn.log.clear() {
-            let Some(request) = self.requests.get_mut(key) else {
-                continue;
-            };
-            let nr = request.volume;
-            request
-                .stage
-                .remove(Stage::IN_LOG | Stage::NET_OK | Stage::IN_SYNC_ON_PEER);
-            let completed = request.stage.contains(Stage::COMPLETED);
-            let Some(v) = self.index(nr) else { continue };
-            if completed {
-                self.finalize(v, key);
-            } else {
-                self.net_done(v, key, false, Stage::empty());
-            }
-        }
-        self.retry_remote_reads();
-    }
-
-    pub(crate) fn retry_remote_reads(&mut self) {
-        let lost: Vec<(Key, VolumeNr)> = self
-            .requests
-            .iter()
-            .filter(|(_, r)| r.kind == Kind::Read && r.stage.contains(Stage::NET_PENDING))
-            .map(|(key, r)| (key, r.volume))
-            .collect();
-        for (key, nr) in lost {
-            let Some(v) = self.index(nr) else { continue };
-            self.stage(key, Stage::empty(), Stage::NET_PENDING);
-            self.volumes[v].counters.answered(1);
-            self.start_read(v, key);
-        }
-    }
-
-    /// I/O is not suspended any more: hand out what was held back, start what waited.
-    pub(crate) fn release_held(&mut self) {
-        let mut held: Vec<(IoId, Key, VolumeNr, Kind)> = self
-            .requests
-            .iter()
-            .filter(|(_, r)| r.stage.contains(Stage::HELD))
-            .map(|(key, r)| (r.id, key, r.volume, r.kind))
-            .collect();
-        held.sort_by_key(|entry| entry.0);
-        for (_, key, nr, kind) in held {
-            let Some(v) = self.index(nr) else { continue };
-            self.stage(key, Stage::empty(), Stage::HELD);
-            if kind == Kind::Read {
-                self.start_read(v, key)
-            } else {
-                self.maybe_complete(v, key)
-            }
-        }
-        for v in 0..self.volumes.len() {
-            for key in core::mem::take(&mut self.volumes[v].frozen) {
-                self.submit_write(v, key);
-            }
-            self.drain_stalled(v);
-        }
-    }
-
-    /// Sends the unacknowledged writes of a suspended transfer log again (spec 60 section 8.10).
-    pub(crate) fn resend_transfer_log(&mut self) {
-        for key in self.conn.log.clear() {
-            let Some(request) = self.requests.get_mut(key) else {
-                continue;
-            };
-            let nr = request.volume;
-            let acknowledged = request.stage.contains(Stage::NET_OK);
-            request.stage.remove(Stage::IN_LOG);
-            let completed = request.stage.contains(Stage::COMPLETED);
-            let Some(v) = self.index(nr) else { continue };
-            if acknowledged || completed {
-                if completed {
-                    self.finalize(v, key);
-                }
-                continue;
-            }
-            if request_is_pending(self.requests.get(key)) {
-                self.volumes[v].counters.answered(1);
-            }
-            self.send_write(v, key);
-        }
-    }
-
     pub(crate) fn stage(&mut self, key: Key, set: Stage, clear: Stage) {
         if let Some(request) = self.requests.get_mut(key) {
             request.stage.remove(clear);
@@ -714,12 +577,8 @@ impl<B: Payload> Resource<B> {
         }
     }
 
-    fn complete_io(&mut self, v: usize, id: IoId, result: Result<Option<B>, IoError>) {
+    pub(crate) fn complete_io(&mut self, v: usize, id: IoId, result: Result<Option<B>, IoError>) {
         let volume = self.volumes[v].nr;
         self.outbox.push(Effect::Complete { volume, id, result });
     }
-}
-
-fn request_is_pending<B>(request: Option<&Request<B>>) -> bool {
-    request.is_some_and(|r| r.stage.contains(Stage::NET_PENDING))
 }

@@ -15,10 +15,11 @@ use drbd_types::{BitNr, ConnState, DiskState, Sector, State, StateMask, Uuid};
 use drbd_wire::bitmap_code::BitmapReceiver;
 use drbd_wire::{Body, Socket};
 
+use crate::bitmap::WriteOut;
 use crate::change::Check;
 use crate::effect::{HelperSubject, Level};
 use crate::input::Payload;
-use crate::machine::{HelperPurpose, Resource};
+use crate::machine::{HelperPurpose, MetaPurpose, Resource};
 use crate::progress::{Marks, ProgressFigures};
 use crate::resync_extents::ResyncExtents;
 use crate::resync_rate::ResyncRate;
@@ -52,6 +53,8 @@ pub(crate) struct ResyncRun {
     paused_since: Option<Instant>,
     paused: Duration,
     marks: Marks,
+    /// When cleared bits were last on their way to the disk.
+    pub(crate) bits_written: Option<Instant>,
     /// Next bit to look at.
     position: BitNr,
     /// Requested and not answered yet: first sector to bytes.
@@ -230,6 +233,7 @@ impl<B: Payload> Resource<B> {
         self.volumes[v].resync = ResyncRun {
             total: bits,
             started: Some(now),
+            bits_written: Some(now),
             marks: Marks::new(now, bits),
             writing: kept.writing,
             waiting_writes: kept.waiting_writes,
@@ -243,6 +247,16 @@ impl<B: Payload> Resource<B> {
         self.log_volume(v, Level::Info, text);
         // What follows for the peer (the sync UUID) and for the disk comes before any request.
         self.run_worker();
+        #[cfg(feature = "planted-bugs")]
+        let side = match self.planted {
+            Some(crate::planted::Bug::ResyncBeforeBits) => ConnState::SyncSource,
+            _ => side,
+        };
+        if side == ConnState::SyncTarget {
+            // The source forgets each block that this node acknowledges. Should the write cache of
+            // this node be lost, only the bits on its own disk still know of it.
+            self.write_bitmap(v, WriteOut::Changed, MetaPurpose::Gate);
+        }
         if self.state(v).conn == ConnState::SyncTarget {
             self.volumes[v].resync.next_turn = Some(now);
         }

@@ -4,12 +4,16 @@
 //! not done, or done in part: sectors of data, words of a bitmap page. A superblock fits into one
 //! sector and is old or new; a torn activity-log transaction fails its checksum and counts for
 //! nothing.
+//!
+//! A power failure also takes what is only in the disk's write cache: of the writes to a sector
+//! since the last flush the first few have reached the medium, as many as chance wants. Meta-data
+//! operations are durable when they complete; the driver promises that.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use drbd_core::activity_log::AlTransaction;
 use drbd_core::effect::{DiskIo, MetaIo, SuperblockUpdate};
-use drbd_core::input::{DiscardSupport, DiskImage, Payload};
+use drbd_core::input::{DiscardSupport, DiskImage, Durability, Payload};
 use drbd_types::units::{AL_EXTENT_SECTORS, BIT_SECTORS};
 use drbd_types::{MdFlags, Sector, SectorCount, UuidSet};
 
@@ -20,13 +24,28 @@ use crate::world::Block;
 #[derive(Clone)]
 pub struct Disk {
     capacity: SectorCount,
-    /// Content by sector; sectors never written are 0.
+    /// Content by sector, as it can be read; sectors never written are 0.
     data: BTreeMap<u64, u64>,
+    /// By sector: what writes replaced that are only in the cache, in their order.
+    cached: BTreeMap<u64, Vec<Replaced>>,
+    /// Number of the next write.
+    next_write: u64,
     superblock: SuperblockUpdate,
     bitmap: Vec<u64>,
     /// Slot to extent, as replaying the log gives it.
     log: BTreeMap<u16, u32>,
 }
+
+/// What a cached write took the place of.
+#[derive(Clone, Copy, Debug)]
+struct Replaced {
+    write: u64,
+    value: u64,
+}
+
+/// All writes that were complete at some moment.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Completed(u64);
 
 /// Whether an operation that was in flight at a crash is complete.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -82,6 +101,8 @@ impl Disk {
         Self {
             capacity,
             data: BTreeMap::new(),
+            cached: BTreeMap::new(),
+            next_write: 0,
             superblock: SuperblockUpdate {
                 uuids: UuidSet::JUST_CREATED,
                 flags: MdFlags::empty(),
@@ -143,25 +164,57 @@ impl Disk {
         )
     }
 
-    /// Carries out an operation on the data area.
+    /// Carries out an operation on the data area; a flush is [`Disk::flush`].
     pub fn data_io(&mut self, io: &DiskIo<Block>, fate: Fate, random: &mut Random) {
-        let mut put = |sector: u64, value: u64| {
-            if fate == Fate::Done || random.chance(500) {
-                self.data.insert(sector, value);
-            }
-        };
-        match io {
-            DiskIo::Write { sector, data, .. } => {
-                for (offset, &value) in data.sectors().iter().enumerate() {
-                    put(sector.0 + offset as u64, value);
-                }
-            }
+        let (first, values, durability) = match io {
+            DiskIo::Write {
+                sector,
+                data,
+                durability,
+            } => (sector.0, data.sectors().to_vec(), *durability),
             DiskIo::WriteZeroes { sector, size } | DiskIo::Discard { sector, size } => {
-                for offset in 0..u64::from(*size) / 512 {
-                    put(sector.0 + offset, 0);
-                }
+                let zeroes = vec![0; (size / 512) as usize];
+                (sector.0, zeroes, Durability::Cached)
             }
-            DiskIo::Read { .. } | DiskIo::Flush => {}
+            DiskIo::Read { .. } | DiskIo::Flush => return,
+        };
+        let write = self.next_write;
+        self.next_write += 1;
+        for (sector, value) in (first..).zip(values) {
+            if fate == Fate::Torn && !random.chance(500) {
+                continue;
+            }
+            let replaced = self.data.insert(sector, value).unwrap_or(0);
+            if fate == Fate::Done && durability == Durability::Fua {
+                self.cached.remove(&sector);
+            } else {
+                let value = replaced;
+                let older = self.cached.entry(sector).or_default();
+                older.push(Replaced { write, value });
+            }
+        }
+    }
+
+    /// The writes that a flush which starts now makes durable.
+    pub const fn completed(&self) -> Completed {
+        Completed(self.next_write)
+    }
+
+    /// A flush has ended: what was complete when it started is on the medium.
+    pub fn flush(&mut self, started: Completed) {
+        self.cached.retain(|_, older| {
+            older.retain(|replaced| replaced.write >= started.0);
+            !older.is_empty()
+        });
+    }
+
+    /// The power is off: the cache is lost, but for what had reached the medium anyway.
+    pub fn lose_cache(&mut self, random: &mut Random) {
+        for (sector, older) in std::mem::take(&mut self.cached) {
+            let survived = random.below(older.len() as u64 + 1) as usize;
+            if let Some(replaced) = older.get(survived) {
+                self.data.insert(sector, replaced.value);
+            }
         }
     }
 

@@ -1,9 +1,10 @@
 //! A random life of two nodes, from one seed, and the verdict at its end.
 //!
 //! The administrator in this world is careful: a node is promoted only if it cannot lack an
-//! acknowledged write, that is, if the other one was never Primary without it. Then nothing may
-//! be lost, no split brain may appear, and when all faults are over both nodes must come to the
-//! same data by themselves.
+//! acknowledged write, that is, if the other one was never Primary without it, and if it has not
+//! lost its power while the other one was up. Then nothing may be lost (but what was in no write
+//! cache except one that lost its power, and was never flushed), no split brain may appear, and
+//! when all faults are over both nodes must come to the same data by themselves.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +18,7 @@ use drbd_core::time::Duration;
 use drbd_types::{ConnState, DiskState, Protocol, Role, Sector, SectorCount, State};
 
 use crate::disk::Faults;
-use crate::model::Model;
+use crate::model::{Flush, Model};
 use crate::net::Weather;
 use crate::random::Random;
 use crate::world::{Block, Completion, Line, VOLUME, World, net_conf};
@@ -68,7 +69,7 @@ struct Open {
 enum OpenKind {
     Write { sector: u64, sectors: u64 },
     Read { sector: u64 },
-    Flush,
+    Flush(Flush),
 }
 
 struct Life {
@@ -81,6 +82,8 @@ struct Life {
     next_value: u64,
     /// Nodes that may lack acknowledged writes.
     stale: [bool; 2],
+    /// Nodes that have lost a write cache and not seen the other one since.
+    cache_lost: [bool; 2],
     spots: Vec<u64>,
     /// A promotion that has no answer yet: nobody else may be promoted meanwhile.
     promoting: Option<(usize, u64)>,
@@ -132,6 +135,7 @@ impl Life {
             next_io: 1,
             next_value: 1,
             stale: [false; 2],
+            cache_lost: [false; 2],
             spots,
             promoting: None,
             summary: Summary::default(),
@@ -307,27 +311,56 @@ impl Life {
 
     fn crash(&mut self) {
         let node = self.random.below(2) as usize;
-        if self.world.is_running(node) {
-            let promises_of_its_own = self.world.nodes[node].setup.net.protocol != Protocol::C
-                && role(&self.world, node) == Some(Role::Primary);
-            if promises_of_its_own {
-                // What it acknowledged may have been on its way to the other node only.
-                self.stale[1 - node] = true;
-            }
+        if !self.world.is_running(node) {
+            return;
+        }
+        let promises_of_its_own = self.world.nodes[node].setup.net.protocol != Protocol::C
+            && role(&self.world, node) == Some(Role::Primary);
+        if promises_of_its_own {
+            // What it acknowledged may have been on its way to the other node only.
+            self.stale[1 - node] = true;
+        }
+        if self.random.chance(500) {
+            self.lose_power(node);
+        } else {
             self.world.crash(node);
-            if self.promoting.is_some_and(|(promoted, _)| promoted == node) {
-                self.promoting = None;
-            }
-            self.summary.crashes += 1;
-            let gone: Vec<IoId> = self
-                .open
-                .iter()
-                .filter(|(_, o)| o.node == node)
-                .map(|(id, _)| *id)
-                .collect();
-            for id in gone {
-                self.give_up(id);
-            }
+        }
+        if self.cache_lost[1 - node] {
+            // Both have failed. Which one decides is not a question of write caches.
+            self.model.lose_cache();
+        }
+        if self.promoting.is_some_and(|(promoted, _)| promoted == node) {
+            self.promoting = None;
+        }
+        self.summary.crashes += 1;
+        let gone: Vec<IoId> = self
+            .open
+            .iter()
+            .filter(|(_, o)| o.node == node)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in gone {
+            self.give_up(id);
+        }
+    }
+
+    /// What only this node's write cache knows is lost; what the other one has got, too, is not,
+    /// if this node learns it from there before it is Primary. But a Primary that comes back
+    /// decides about the blocks of its activity log (spec 60 section 2.7, rule 40).
+    fn lose_power(&mut self, node: usize) {
+        let other = 1 - node;
+        let other_has_everything = !self.stale[other]
+            && role(&self.world, node) == Some(Role::Secondary)
+            && self
+                .world
+                .status(other)
+                .is_some_and(|status| status.state.disk == DiskState::UpToDate);
+        self.world.power_failure(node);
+        if other_has_everything {
+            self.stale[node] = true;
+            self.cache_lost[node] = true;
+        } else {
+            self.model.lose_cache();
         }
     }
 
@@ -580,7 +613,8 @@ impl Life {
         let Some(node) = usable(&self.world) else {
             return;
         };
-        self.submit(node, OpenKind::Flush, IoRequest::Flush);
+        let flush = self.model.begin_flush();
+        self.submit(node, OpenKind::Flush(flush), IoRequest::Flush);
     }
 
     fn submit(&mut self, node: usize, kind: OpenKind, request: IoRequest<Block>) {
@@ -619,6 +653,7 @@ impl Life {
                     self.model.acknowledge(sector, id.0);
                 }
             }
+            (OpenKind::Flush(flush), Ok(_)) => self.model.acknowledge_flush(flush),
             (OpenKind::Read { sector }, Ok(Some(data))) => {
                 for (offset, &value) in data.sectors().iter().enumerate() {
                     let sector = sector + offset as u64;
@@ -698,6 +733,7 @@ impl Life {
         }
         if up_to_date(&self.world) {
             self.stale = [false; 2];
+            self.cache_lost = [false; 2];
         } else {
             // One failure at a time: the only good disk does not fail.
             for node in &mut self.world.nodes {

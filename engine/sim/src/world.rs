@@ -9,7 +9,9 @@ use drbd_core::Resource;
 use drbd_core::config::{
     AlUpdates, AlwaysAsbp, BitmapCode, DiskConf, NetConf, OnIoError, ResourceConf, WriteOrdering,
 };
-use drbd_core::effect::{Access, DiskIo, Effect, HelperSubject, IoError, MetaIo, Reply, Scope};
+use drbd_core::effect::{
+    Access, DiskIo, Effect, HelperSubject, IoError, MetaIo, MetaOrder, Reply, Scope,
+};
 use drbd_core::input::{
     Admin, ConnectOnce, DiskError, DiskOp, HelperRun, Input, IoId, IoRequest, LinkId, MetaOp,
     Payload, Ticket, TieBreaker,
@@ -21,7 +23,7 @@ use drbd_core::time::{Duration, Instant};
 use drbd_types::{ConnState, Minor, Protocol, SectorCount, VolumeNr};
 use drbd_wire::{Codec, Digest, Packet, Socket};
 
-use crate::disk::{Disk, Fate, Faults, MetaDataArea};
+use crate::disk::{Completed, Disk, Fate, Faults, MetaDataArea};
 use crate::net::{AGREED, Arrived, Net, Weather};
 use crate::random::Random;
 
@@ -79,10 +81,14 @@ enum Event {
         node: usize,
         life: u64,
         op: DiskOp,
+        /// When it was started.
+        before: Completed,
     },
     MetaDone {
         node: usize,
         life: u64,
+        /// When its turn came.
+        before: Completed,
     },
     HelperDone {
         node: usize,
@@ -170,6 +176,13 @@ impl fmt::Display for Line {
     }
 }
 
+/// A meta-data operation that waits for its turn or is being carried out.
+struct MetaStep {
+    op: MetaOp,
+    order: MetaOrder,
+    io: MetaIo,
+}
+
 /// A node: a core while it runs, and a disk always.
 pub struct Node {
     core: Option<Resource<Block>>,
@@ -177,7 +190,7 @@ pub struct Node {
     /// What survives.
     pub disk: Disk,
     data_io: BTreeMap<DiskOp, DiskIo<Block>>,
-    meta_io: VecDeque<(MetaOp, MetaIo)>,
+    meta_io: VecDeque<MetaStep>,
     timer: Option<u64>,
     /// Whether the device may be used.
     pub access: Access,
@@ -300,13 +313,31 @@ impl World {
                 .data_io(&io, Fate::Torn, &mut self.random);
         }
         // Meta-data operations are carried out one after the other: only the first may have begun.
-        if let Some((_, io)) = std::mem::take(&mut self.nodes[node].meta_io).pop_front() {
-            self.nodes[node]
-                .disk
-                .meta_io(&io, Fate::Torn, &mut self.random);
+        if let Some(step) = std::mem::take(&mut self.nodes[node].meta_io).pop_front() {
+            self.interrupt(node, &step);
         }
         self.drop_sockets(node);
         self.net.sides[node] = Default::default();
+    }
+
+    /// The first meta-data operation of a dying node. Its flush comes first: without it nothing
+    /// of the operation is on disk.
+    fn interrupt(&mut self, node: usize, step: &MetaStep) {
+        let disk = &mut self.nodes[node].disk;
+        if step.order == MetaOrder::AfterDataFlush {
+            if self.random.chance(300) {
+                return;
+            }
+            disk.flush(disk.completed());
+        }
+        disk.meta_io(&step.io, Fate::Torn, &mut self.random);
+    }
+
+    /// The power of a node fails: a crash that also empties the cache of its disk.
+    pub fn power_failure(&mut self, node: usize) {
+        self.tell(node, "--- loses power");
+        self.crash(node);
+        self.nodes[node].disk.lose_cache(&mut self.random);
     }
 
     /// Whether the node runs.
@@ -507,11 +538,16 @@ impl World {
                     },
                 );
             }
-            Event::DiskDone { node, life, op } if self.nodes[node].life == life => {
+            Event::DiskDone {
+                node,
+                life,
+                op,
+                before,
+            } if self.nodes[node].life == life => {
                 let Some(io) = self.nodes[node].data_io.remove(&op) else {
                     return;
                 };
-                let result = self.carry_out(node, &io);
+                let result = self.carry_out(node, &io, before);
                 self.input(
                     node,
                     Input::DiskDone {
@@ -521,13 +557,13 @@ impl World {
                     },
                 );
             }
-            Event::MetaDone { node, life } if self.nodes[node].life == life => {
-                let Some((op, io)) = self.nodes[node].meta_io.pop_front() else {
+            Event::MetaDone { node, life, before } if self.nodes[node].life == life => {
+                let Some(MetaStep { op, order, io }) = self.nodes[node].meta_io.pop_front() else {
                     return;
                 };
-                let result = self.carry_out_meta(node, &io);
+                let result = self.carry_out_meta(node, order, &io, before);
                 if !self.nodes[node].meta_io.is_empty() {
-                    self.after(20, 400, Event::MetaDone { node, life });
+                    self.begin_meta(node);
                 }
                 self.input(
                     node,
@@ -562,7 +598,12 @@ impl World {
         }
     }
 
-    fn carry_out(&mut self, node: usize, io: &DiskIo<Block>) -> Result<Option<Block>, DiskError> {
+    fn carry_out(
+        &mut self,
+        node: usize,
+        io: &DiskIo<Block>,
+        before: Completed,
+    ) -> Result<Option<Block>, DiskError> {
         let state = &mut self.nodes[node];
         if state.faults.hit(io) {
             // An error says nothing about what reached the medium.
@@ -572,12 +613,31 @@ impl World {
         state.disk.data_io(io, Fate::Done, &mut self.random);
         Ok(match *io {
             DiskIo::Read { sector, size } => Some(state.disk.read(sector, size)),
+            DiskIo::Flush => {
+                state.disk.flush(before);
+                None
+            }
             _ => None,
         })
     }
 
-    fn carry_out_meta(&mut self, node: usize, io: &MetaIo) -> Result<(), DiskError> {
+    /// The turn of the first meta-data operation has come.
+    fn begin_meta(&mut self, node: usize) {
+        let (life, before) = (self.nodes[node].life, self.nodes[node].disk.completed());
+        self.after(20, 400, Event::MetaDone { node, life, before });
+    }
+
+    fn carry_out_meta(
+        &mut self,
+        node: usize,
+        order: MetaOrder,
+        io: &MetaIo,
+        before: Completed,
+    ) -> Result<(), DiskError> {
         let state = &mut self.nodes[node];
+        if order == MetaOrder::AfterDataFlush {
+            state.disk.flush(before);
+        }
         if state.faults.meta_data == MetaDataArea::Unwritable {
             return Err(DiskError::Io);
         }
@@ -717,13 +777,22 @@ impl World {
             Effect::Disk { op, io, .. } => {
                 self.check_overlap(node, &io);
                 self.nodes[node].data_io.insert(op, io);
-                self.after(20, 600, Event::DiskDone { node, life, op });
+                let before = self.nodes[node].disk.completed();
+                let done = Event::DiskDone {
+                    node,
+                    life,
+                    op,
+                    before,
+                };
+                self.after(20, 600, done);
             }
-            Effect::Meta { op, io, .. } => {
+            Effect::Meta { op, order, io, .. } => {
                 let idle = self.nodes[node].meta_io.is_empty();
-                self.nodes[node].meta_io.push_back((op, io));
+                self.nodes[node]
+                    .meta_io
+                    .push_back(MetaStep { op, order, io });
                 if idle {
-                    self.after(20, 400, Event::MetaDone { node, life });
+                    self.begin_meta(node);
                 }
             }
             Effect::OpenLink { link, .. } => {

@@ -69,6 +69,16 @@ fn an_activity_log_that_is_not_written_is_noticed() {
 }
 
 #[test]
+fn meta_data_that_is_ahead_of_a_lost_write_cache_is_noticed() {
+    assert!(found_within(Bug::MetaDataBeforeData, 500));
+}
+
+#[test]
+fn a_resync_whose_bits_are_in_memory_only_is_noticed() {
+    assert!(found_within(Bug::ResyncBeforeBits, 500));
+}
+
+#[test]
 fn the_same_seed_lives_the_same_life() {
     assert_eq!(run(7, None).story, run(7, None).story);
 }

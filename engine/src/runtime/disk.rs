@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use drbd_core::effect::{DiskIo, MetaIo};
+use drbd_core::effect::{DiskIo, MetaIo, MetaOrder};
 use drbd_core::input::{DiskError, DiskOp, Durability, MetaOp};
 use drbd_types::{Sector, VolumeNr};
 
@@ -23,7 +23,7 @@ pub struct Volume {
     /// Reads that wait for memory.
     pub starved: VecDeque<(DiskOp, DiskIo<Buffer>)>,
     /// Meta-data operations that wait for their turn.
-    queue: VecDeque<(MetaOp, MetaIo)>,
+    queue: VecDeque<(MetaOp, MetaOrder, MetaIo)>,
     running: Option<Running>,
     /// Number of the next activity-log transaction while no disk is attached.
     transaction: u32,
@@ -38,9 +38,21 @@ struct Running {
     result: Result<(), DiskError>,
 }
 
+impl Running {
+    const fn new(op: MetaOp, left: usize, phase: Phase) -> Self {
+        Self {
+            op,
+            left,
+            phase,
+            result: Ok(()),
+        }
+    }
+}
+
 /// How a meta-data operation becomes durable.
-#[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
+    /// The data that it speaks of is being flushed; then it begins.
+    DataFlush(MetaIo),
     /// The one write is durable by itself, or the flush is running: nothing follows.
     Last,
     /// A flush follows the writes.
@@ -128,7 +140,7 @@ impl Volume {
         self.transaction = self.next_transaction();
         self.store = None;
         let abandoned = self.queue.drain(..);
-        abandoned.map(|(op, _)| (op, Err(DiskError::Io))).collect()
+        abandoned.map(|(op, ..)| (op, Err(DiskError::Io))).collect()
     }
 
     /// Starts a data operation; an error if there is no disk. A read without memory waits.
@@ -200,8 +212,8 @@ impl Volume {
     }
 
     /// Queues a meta-data operation.
-    pub fn meta(&mut self, op: MetaOp, io: MetaIo) {
-        self.queue.push_back((op, io));
+    pub fn meta(&mut self, op: MetaOp, order: MetaOrder, io: MetaIo) {
+        self.queue.push_back((op, order, io));
     }
 
     /// Starts the next meta-data operation if none is running; tells of one that failed at once.
@@ -209,15 +221,20 @@ impl Volume {
         if self.running.is_some() {
             return None;
         }
-        let (op, io) = self.queue.front()?;
-        let op = *op;
+        let (op, order, io) = self.queue.pop_front()?;
         let Some(store) = &mut self.store else {
-            self.queue.pop_front();
             return Some((op, Err(DiskError::Io)));
         };
-        // Without memory it is tried again when the thread next looks.
-        let writes = store.plan(io, pool)?;
-        self.queue.pop_front();
+        if order == MetaOrder::AfterDataFlush {
+            ring.flush(&store.data, Tag::Meta(volume, Expect::Done));
+            self.running = Some(Running::new(op, 1, Phase::DataFlush(io)));
+            return None;
+        }
+        let Some(writes) = store.plan(&io, pool) else {
+            // Without memory it is tried again when the thread next looks.
+            self.queue.push_front((op, order, io));
+            return None;
+        };
         let Some(left @ 1..) = Some(writes.len()) else {
             return Some((op, Ok(())));
         };
@@ -226,15 +243,10 @@ impl Volume {
             _ => (Phase::FlushFollows, Sync::Cached),
         };
         for MetaWrite { offset, data } in writes {
-            let expected = data.len() as u32;
-            ring.write(&store.meta, offset, data, sync, Tag::Meta(volume, expected));
+            let tag = Tag::Meta(volume, Expect::Written(data.len() as u32));
+            ring.write(&store.meta, offset, data, sync, tag);
         }
-        self.running = Some(Running {
-            op,
-            left,
-            phase,
-            result: Ok(()),
-        });
+        self.running = Some(Running::new(op, left, phase));
         None
     }
 
@@ -256,16 +268,22 @@ impl Volume {
         if running.left > 0 {
             return None;
         }
-        if let (Phase::FlushFollows, Ok(()), Some(store)) =
-            (running.phase, running.result, &self.store)
-        {
-            running.phase = Phase::Last;
-            running.left = 1;
-            ring.flush(&store.meta, Tag::Meta(volume, 0));
-            return None;
+        let Running {
+            op, phase, result, ..
+        } = self.running.take()?;
+        match (phase, result, &self.store) {
+            // A disk that knows no flush has nothing to lose.
+            (Phase::DataFlush(io), Ok(()) | Err(DiskError::Unsupported), _) => {
+                self.queue.push_front((op, MetaOrder::AtOnce, io));
+                None
+            }
+            (Phase::FlushFollows, Ok(()), Some(store)) => {
+                ring.flush(&store.meta, Tag::Meta(volume, Expect::Done));
+                self.running = Some(Running::new(op, 1, Phase::Last));
+                None
+            }
+            _ => Some((op, result)),
         }
-        let ended = self.running.take()?;
-        Some((ended.op, ended.result))
     }
 }
 

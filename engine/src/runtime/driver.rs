@@ -5,7 +5,7 @@ use std::io;
 use std::time::{Duration, Instant as Clock};
 
 use drbd_core::Resource;
-use drbd_core::effect::{Effect, IoError, Outcome, Reply};
+use drbd_core::effect::{Effect, IoError, MetaIo, MetaOrder, Outcome, Reply};
 use drbd_core::input::{
     Admin, DiskError, DiskOp, Durability, Input, IoId, IoRequest, LinkId, MetaOp, Ticket,
 };
@@ -44,8 +44,8 @@ pub enum Tag {
     Disk(VolumeNr, DiskOp, Expect),
     /// The data disk: a step of making a range zero.
     Zero(VolumeNr, DiskOp, Zeroing),
-    /// The meta-data disk: so many bytes are to be written.
-    Meta(VolumeNr, u32),
+    /// The meta-data disk, or the data disk that has to be flushed first.
+    Meta(VolumeNr, Expect),
 }
 
 /// A resource's thread.
@@ -352,12 +352,9 @@ impl<S: Surroundings> Driver<S> {
                 self.deliver(Input::DiskDone { volume, op, result });
             }
             Tag::Zero(volume, op, step) => self.zeroed(volume, op, step, &done.result),
-            Tag::Meta(volume, expected) => {
-                let result = match done.result {
-                    Ok(written) if written == expected => Ok(()),
-                    _ => Err(DiskError::Io),
-                };
-                self.meta_step(volume, result);
+            Tag::Meta(volume, expect) => {
+                let result = disk::outcome(expect, done.result, done.memory);
+                self.meta_step(volume, result.map(drop));
             }
         }
     }
@@ -455,7 +452,12 @@ impl<S: Surroundings> Driver<S> {
             } => self.queue_packet(link, socket, &packet, payload),
             Effect::Disk { volume, op, io } => self.start_disk(volume, op, io),
             Effect::Complete { volume, id, result } => self.complete(volume, id, result),
-            Effect::Meta { volume, op, io } => self.queue_meta(volume, op, io),
+            Effect::Meta {
+                volume,
+                op,
+                order,
+                io,
+            } => self.queue_meta(volume, op, order, io),
             Effect::Reply { ticket, reply } => self.reply(ticket, reply),
             Effect::OpenLink { link, delay } => {
                 self.expected_link = Some(link);
@@ -476,9 +478,9 @@ impl<S: Surroundings> Driver<S> {
         }
     }
 
-    fn queue_meta(&mut self, volume: VolumeNr, op: MetaOp, io: drbd_core::effect::MetaIo) {
+    fn queue_meta(&mut self, volume: VolumeNr, op: MetaOp, order: MetaOrder, io: MetaIo) {
         let slot = self.volumes.entry(volume).or_default();
-        slot.meta(op, io);
+        slot.meta(op, order, io);
         while let Some((op, result)) = slot.next_meta(&mut self.ring, &self.pool, volume) {
             self.pending
                 .push_back(Input::MetaDone { volume, op, result });
