@@ -12,6 +12,8 @@ pub const SUPERBLOCK_BYTES: usize = 4096;
 /// A superblock as it lies on disk.
 pub type Block = [u8; SUPERBLOCK_BYTES];
 
+/// Magic of a 0.6 file, at byte 20.
+pub const MAGIC_V06: u32 = 0x8374_0269;
 /// Magic of a 0.7 superblock, at byte 28.
 pub const MAGIC_V07: u32 = 0x8374_026a;
 /// Magic of 8.0-8.3, and of 8.4 after `create-md` or `apply-al`, at byte 60.

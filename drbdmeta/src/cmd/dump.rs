@@ -8,6 +8,7 @@ use super::session::{Found, Opened, Session};
 use super::store::Store;
 use crate::activity_log::{FREE, ValidBlock, old};
 use crate::device::PageBuffer;
+use crate::layout::Striping;
 use crate::record::{Format, Generation, Record};
 use crate::text::parser::UNCLEAN_MARK;
 use crate::text::words::{WINDOW_BYTES, WordWriter};
@@ -198,10 +199,15 @@ fn activity_log(session: &mut Session<'_>, source: &Source<'_>) -> Result<(), Fa
         .read(&mut session.con, "printf_al", at, &mut ring)?;
     session.con.say("# al {");
     let (blocks, _) = ring.as_chunks::<4096>();
-    let modern = blocks
-        .iter()
-        .take(2)
-        .any(|b| b[..4] == crate::activity_log::MAGIC.to_be_bytes());
+    // Unlike in apply-al the magic of the superblock does not matter here.
+    let record = source.record;
+    let striped = Striping::from_fields(record.al_stripes, record.al_stripe_size_4k)
+        .is_some_and(|striping| striping != Striping::DEFAULT);
+    let modern = striped
+        || blocks
+            .iter()
+            .take(2)
+            .any(|b| b[..4] == crate::activity_log::MAGIC.to_be_bytes());
     let highest = if modern {
         list_blocks(session, blocks)
     } else {

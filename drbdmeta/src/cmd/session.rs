@@ -12,7 +12,7 @@ use super::store::{Store, Writing};
 use super::table::Command;
 use crate::device::PageBuffer;
 use crate::layout::{Layout, LayoutError, Placement, SMALLEST_DEVICE, superblock_byte};
-use crate::record::validate::{self, Verdict};
+use crate::record::validate::{self, Fault, Field, Verdict};
 use crate::record::{Format, Generation, PeerFlags, Record};
 use crate::superblock::{Block, MagicKind, SUPERBLOCK_BYTES};
 
@@ -153,28 +153,60 @@ impl Session<'_> {
             opened.found = self.look_at_last_known(&opened.store)?;
         }
         if opened.found == Found::Nothing {
-            self.advise(&block);
+            self.advise(&opened.store, at, &block);
         }
         Ok(opened)
     }
 
-    /// A person, who unlike a script can read on, is told what lies there instead.
-    fn advise(&mut self, block: &Block) {
+    /// A person, who unlike a script can read on, is told which field is wrong, and what else
+    /// lies there. A blank disk needs no words.
+    fn advise(&mut self, store: &Store, at: u64, block: &Block) {
+        if !self.con.is_watched() {
+            return;
+        }
+        let damage = self
+            .fault(store, block)
+            .filter(|fault| fault.field != Field::Magic)
+            .map(|fault| self.no_superblock(at, &fault));
+        for line in damage.into_iter().chain(self.other_format(block)) {
+            self.con.warn(line);
+        }
+    }
+
+    /// Why there is no meta-data of the requested format: the field and its place, and what else
+    /// is there.
+    pub fn explain(&self, store: &Store, at: u64, block: &Block) -> Vec<String> {
+        let fault = self.fault(store, block);
+        fault
+            .map(|fault| self.no_superblock(at, &fault))
+            .into_iter()
+            .chain(self.other_format(block))
+            .collect()
+    }
+
+    fn fault(&self, store: &Store, block: &Block) -> Option<Fault> {
+        validate::fault(self.call.format, self.call.placement, block, store.size())
+    }
+
+    fn no_superblock(&self, at: u64, fault: &Fault) -> String {
+        let wanted = self.call.format;
+        let text = fault.text(wanted, at);
+        format!("no {wanted} superblock at byte {at}: {text}")
+    }
+
+    fn other_format(&self, block: &Block) -> Option<String> {
+        let wanted = self.call.format;
         let other = Format::ALL
             .into_iter()
-            .filter(|format| *format != self.call.format)
-            .find(|format| Record::parse(*format, block).is_some());
-        let (Some(other), true) = (other, self.con.is_watched()) else {
-            return;
-        };
-        let wanted = self.call.format;
-        self.con.warn(match other {
+            .filter(|format| *format != wanted)
+            .find(|format| Record::parse(*format, block).is_some())?;
+        Some(match other {
             Format::V09 => format!(
                 "This is DRBD 9 meta data (v09). create-md converts it to {wanted}, \
                  if it has a single peer."
             ),
             _ => format!("This is {other} meta data. create-md converts it to {wanted}."),
-        });
+        })
     }
 
     /// Whether the block is meta-data of this format at this placement, telling why not.
@@ -195,7 +227,7 @@ impl Session<'_> {
                 .trace(1, format_args!("{format} Magic number not found"));
             return None;
         };
-        let Verdict { valid, remarks } = validate::judge(&record, placement, size);
+        let Verdict { valid, remarks, .. } = validate::judge(&record, placement, size);
         for remark in remarks {
             self.con.warn(remark);
         }

@@ -27,7 +27,7 @@ impl Subject {
     pub fn open(session: &mut Session<'_>) -> Result<Self, Failure> {
         let Opened { store, at, found } = session.open()?;
         let (record, at) = match found {
-            Found::Nothing => return Err(Failure::new(1, "No valid meta data found")),
+            Found::Nothing => return Err(nothing_there(session, &store, at)),
             Found::InPlace(record) => (record, at),
             Found::LastKnown { record, at, .. } => {
                 session
@@ -75,6 +75,22 @@ impl Subject {
         }
         Ok(())
     }
+}
+
+/// The new commands say in words what the old ones leave out.
+fn nothing_there(session: &mut Session<'_>, store: &Store, at: u64) -> Failure {
+    let mut text = "No valid meta data found".to_owned();
+    // A person has been told already.
+    if session.call.format > Format::V06
+        && !session.con.is_watched()
+        && let Ok(block) = session.read_block(store, "verify", at)
+    {
+        for line in session.explain(store, at, &block) {
+            text.push('\n');
+            text.push_str(&line);
+        }
+    }
+    Failure::new(1, text)
 }
 
 /// `verify`: exit status 1 when there is a problem.

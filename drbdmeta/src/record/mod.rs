@@ -15,7 +15,10 @@ use drbd_types::{MdFlags, Sector, SectorCount, UuidSet};
 pub use v09::{NodeFlags, Peer, PeerFlags, V09};
 
 use crate::layout::{Layout, Placement};
-use crate::superblock::{Block, DEFAULT_AL_EXTENTS, MagicKind, SUPERBLOCK_BYTES, Superblock};
+use crate::superblock::{
+    Block, DEFAULT_AL_EXTENTS, MAGIC_V06, MAGIC_V07, MAGIC_V08, MAGIC_V09, MAGIC_V84_UNCLEAN,
+    MagicKind, SUPERBLOCK_BYTES, Superblock,
+};
 
 /// More than any field can describe: such a log is not valid, and arithmetic on it stays in range.
 const SENSELESS_AL_SECTORS: u64 = 1 << 40;
@@ -44,6 +47,16 @@ impl Format {
             Self::V07 => "v07",
             Self::V08 => "v08",
             Self::V09 => "v09",
+        }
+    }
+
+    /// The numbers by which a superblock is recognised.
+    pub const fn magics(self) -> &'static [u32] {
+        match self {
+            Self::V06 => &[MAGIC_V06],
+            Self::V07 => &[MAGIC_V07],
+            Self::V08 => &[MAGIC_V08, MAGIC_V84_UNCLEAN],
+            Self::V09 => &[MAGIC_V09],
         }
     }
 
@@ -323,7 +336,6 @@ impl From<Superblock> for Record {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::superblock::{MAGIC_V07, MAGIC_V08, MAGIC_V09, MAGIC_V84_UNCLEAN};
     use proptest::prelude::*;
 
     proptest! {
@@ -331,7 +343,7 @@ mod tests {
         fn any_block_with_a_magic_reads_and_writes_back(
             head in prop::collection::vec(any::<u8>(), 2000),
             kind in prop::sample::select(vec![
-                (Format::V06, 20, 0x8374_0269),
+                (Format::V06, 20, MAGIC_V06),
                 (Format::V07, 28, MAGIC_V07),
                 (Format::V08, 60, MAGIC_V08),
                 (Format::V08, 60, MAGIC_V84_UNCLEAN),

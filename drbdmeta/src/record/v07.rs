@@ -5,9 +5,7 @@ use zerocopy::byteorder::big_endian::{I32, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::{Format, Generation, GenerationCounts, Record};
-use crate::superblock::{Block, MAGIC_V07, MagicKind};
-
-const MAGIC_V06: u32 = 0x8374_0269;
+use crate::superblock::{Block, MAGIC_V06, MAGIC_V07, MagicKind};
 
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned, Clone, Copy)]
 #[repr(C)]

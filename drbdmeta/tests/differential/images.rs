@@ -16,7 +16,7 @@ pub struct Attached {
     pub pair: Pair,
     pub sb: Superblock,
     pub areas: Areas,
-    pub index: &'static str,
+    pub index: String,
     striping: Striping,
     context: Vec<u32>,
     next: u32,
@@ -36,9 +36,9 @@ impl Attached {
         sb.flags = MdFlags::from_bits_retain(0x17);
         sb.la_peer_max_bio_size = 1 << 20;
         let index = match placement {
-            Placement::FlexInternal | Placement::FixedInternal => "internal",
-            Placement::FlexExternal => "flex-external",
-            Placement::Indexed(_) => "0",
+            Placement::FlexInternal | Placement::FixedInternal => "internal".to_owned(),
+            Placement::FlexExternal => "flex-external".to_owned(),
+            Placement::Indexed(n) => n.to_string(),
         };
         let this = Self {
             pair,
@@ -259,7 +259,7 @@ fn contradicting_superblocks_are_refused_alike() {
 }
 
 /// A 512-byte sector of the log of 0.7 to 8.3.
-fn old_sector(tr: u32, entries: &[(u32, u32)]) -> [u8; 512] {
+pub fn old_sector(tr: u32, entries: &[(u32, u32)]) -> [u8; 512] {
     let mut sector = [0xff; 512];
     sector[..4].copy_from_slice(&0x8374_0267u32.to_be_bytes());
     sector[4..8].copy_from_slice(&tr.to_be_bytes());

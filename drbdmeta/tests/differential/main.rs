@@ -4,6 +4,7 @@ mod bed;
 mod existing;
 mod images;
 mod loops;
+mod matrix;
 mod random;
 mod restore;
 
