@@ -2,7 +2,7 @@
 //! printed for 8.4 is read again as the same. Converted, it means the same, too.
 
 use compat::{
-    config::{Input, Loaded, Node, encode, load},
+    config::{Input, Loaded, Node, encode, further_errors, load},
     convert::{Context, convert},
     era::{
         dump::{self, Detail},
@@ -17,7 +17,7 @@ use drbd_options::Era;
 const NODE: &str = "alpha";
 
 pub fn read_print_read(data: &[u8]) {
-    let loaded = read(data);
+    let (node, loaded) = (node(), read(data));
     for source in &loaded.sources {
         assert_eq!(encode(&source.text), data, "the text is kept byte for byte");
     }
@@ -28,6 +28,17 @@ pub fn read_print_read(data: &[u8]) {
     }
     if loaded.end.is_err() {
         assert!(!loaded.diagnostics.is_empty(), "a refusal has a reason");
+        for further in further_errors(Input::Stdin(data), None, &node, &loaded) {
+            let label = further
+                .diagnostic
+                .label
+                .expect("a further error has its place");
+            let marked = further
+                .source
+                .text
+                .get(label.offset..label.offset + label.length);
+            assert!(marked.is_some(), "marked text lies in the source");
+        }
         return;
     }
     for era in Era::ALL.into_iter().filter(|era| *era < Era::V84) {
@@ -70,12 +81,15 @@ fn assert_same(one: &str, other: &str) {
     assert_eq!(differing, None, "{one}\nis read as\n{other}");
 }
 
-fn read(data: &[u8]) -> Loaded {
-    let node = Node {
+fn node() -> Node {
+    Node {
         name: NODE.to_owned(),
         ..Node::default()
-    };
-    load(Input::Stdin(data), None, &node).expect("nothing is opened")
+    }
+}
+
+fn read(data: &[u8]) -> Loaded {
+    load(Input::Stdin(data), None, &node()).expect("nothing is opened")
 }
 
 fn print(config: &Config, era: Era) -> String {
