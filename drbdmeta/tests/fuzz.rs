@@ -123,7 +123,8 @@ proptest! {
 #[test]
 fn the_seeds_themselves_pass() {
     let dumps: Vec<Vec<u8>> = DUMPS.iter().map(|dump| dump.as_bytes().to_vec()).collect();
-    let targets: [(&str, Vec<Vec<u8>>, fn(&[u8])); 3] = [
+    type Target = (&'static str, Vec<Vec<u8>>, fn(&[u8]));
+    let targets: [Target; 3] = [
         (
             "superblock",
             superblock_seeds(),
