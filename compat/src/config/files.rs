@@ -126,15 +126,25 @@ pub(super) fn read(storage: &dyn Storage, path: &Path) -> io::Result<Arc<str>> {
 /// First of the 128 characters that stand for bytes which are no UTF-8.
 const FOREIGN: u32 = 0x0010_FF00;
 
-/// Bytes to text, without loss.
+/// The first byte of these characters in UTF-8.
+const FOREIGN_LEAD: u8 = 0xF4;
+
+/// Bytes to text, without loss. A character that stands for a byte, if a file has one, is itself
+/// taken byte by byte.
 pub(super) fn decode(bytes: Vec<u8>) -> String {
     let bytes = match String::from_utf8(bytes) {
-        Ok(text) => return text,
+        Ok(text) if !text.as_bytes().contains(&FOREIGN_LEAD) => return text,
+        Ok(text) => text.into_bytes(),
         Err(error) => error.into_bytes(),
     };
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
-        text.push_str(chunk.valid());
+        for c in chunk.valid().chars() {
+            match u32::from(c) >= FOREIGN {
+                true => text.extend(c.encode_utf8(&mut [0; 4]).bytes().filter_map(foreign)),
+                false => text.push(c),
+            }
+        }
         text.extend(chunk.invalid().iter().filter_map(|b| foreign(*b)));
     }
     text
@@ -175,6 +185,15 @@ pub(super) fn absolute(storage: &dyn Storage, path: &Path) -> String {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    /// Found by fuzzing.
+    #[test]
+    fn a_character_that_stands_for_a_byte_survives_itself() {
+        for c in ['\u{10FF00}', '\u{10FFA6}', '\u{10FFFF}', '\u{10FEFF}'] {
+            let bytes = format!("a{c}b").into_bytes();
+            assert_eq!(*encode(&decode(bytes.clone())), bytes);
+        }
+    }
 
     proptest! {
         #[test]
