@@ -210,6 +210,7 @@ fn make_install_puts_completions_and_manuals_where_they_are_looked_for() {
             "fish/vendor_completions.d/drbdadm.fish",
         ),
         ("man/drbdadm.8", "man/man8/drbdadm.8"),
+        ("man/drbdd.8", "man/man8/drbdd.8"),
         ("man/drbdsetup.8", "man/man8/drbdsetup.8"),
         ("man/drbdmeta.8", "man/man8/drbdmeta.8"),
         ("man/drbd.conf.5", "man/man5/drbd.conf.5"),
@@ -222,5 +223,30 @@ fn make_install_puts_completions_and_manuals_where_they_are_looked_for() {
         );
         let mode = installed.metadata().unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o644, "{file}");
+    }
+}
+
+/// drbdd(8) is written by hand: what the program says of itself must be in it.
+#[test]
+fn the_manual_of_the_engine_names_every_command_and_option() {
+    let help = Command::new(programs::ours().join("drbdd"))
+        .arg("--help")
+        .output()
+        .unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let page = fs::read_to_string(programs::repository().join("man/drbdd.8")).unwrap();
+    let page = page.replace('\\', "");
+    let entries = help.lines().filter(|line| line.starts_with("  "));
+    let mut found = 0;
+    for word in entries.flat_map(str::split_whitespace) {
+        if word.starts_with("--") {
+            assert!(page.contains(word), "{word}");
+            found += 1;
+        }
+    }
+    assert!(found >= 6, "{help}");
+    for verb in ["start", "stop", "demo"] {
+        assert!(help.contains(&format!("  {verb} ")), "{verb}");
+        assert!(page.contains(&format!("\n.B {verb}\n")), "{verb}");
     }
 }
