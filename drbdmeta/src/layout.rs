@@ -488,19 +488,55 @@ mod tests {
         }
     }
 
+    /// From nothing to beyond every device, with a preference for the edges of units.
+    fn any_size() -> impl Strategy<Value = u64> {
+        let near = (0u32..64, -5000i64..5000)
+            .prop_map(|(bits, off)| (1u64 << bits).saturating_add_signed(off));
+        let of_pages = (0u64..1 << 34).prop_map(|pages| pages * 4096);
+        prop_oneof![near, of_pages, any::<u64>()]
+    }
+
+    fn any_striping() -> impl Strategy<Value = Striping> {
+        let shape = prop_oneof![
+            Just((1, 8)),
+            (1u32..64, 1u32..256),
+            (1u32..4096, 1u32..1024)
+        ];
+        shape.prop_filter_map("within the kernel's limits", |(s, b)| Striping::new(s, b))
+    }
+
     proptest! {
         #[test]
-        fn any_size_and_shape_is_computed_or_refused_without_overflow(
-            size: u64, index in -3i32..256, stripes: u32, blocks: u32,
+        fn every_part_lies_on_the_device_beside_the_others(
+            size in any_size(), index in -3i32..256, striping in any_striping(),
         ) {
             let Some(placement) = Placement::from_kernel_index(index) else { return Ok(()) };
-            let Some(striping) = Striping::new(stripes, blocks) else { return Ok(()) };
-            if let Ok(layout) = Layout::compute(ByteCount(size), placement, striping)
-                && let Ok(areas) = layout.areas()
-            {
-                prop_assert!(areas.superblock.0 * 512 + 4096 <= size);
+            for placement in [placement, Placement::FixedInternal] {
+                let Ok(layout) = Layout::compute(ByteCount(size), placement, striping) else { continue };
+                let Ok(areas) = layout.areas() else { continue };
+                let sectors = size / 512;
+                let superblock = areas.superblock.0..areas.superblock.0 + 8;
+                prop_assert!(superblock.end <= sectors);
+                let log = areas.activity_log.0;
+                let log = log..log + areas.activity_log_len.0;
+                // External areas may claim more than there is: the kernel then refuses them.
+                let bitmap = areas.bitmap.0..areas.bitmap.0 + areas.bitmap_len.0;
+                let mut parts = [superblock, log, bitmap];
+                parts.sort_by_key(|part| part.start);
+                prop_assert!(parts.windows(2).all(|two| two[0].end <= two[1].start));
+                prop_assert!(parts.iter().all(|part| part.start.is_multiple_of(8)));
+                if placement == Placement::FlexInternal {
+                    prop_assert!(parts[2].end <= sectors);
+                }
                 if placement.is_internal() {
-                    prop_assert!(areas.capacity.0 <= areas.bitmap.0);
+                    prop_assert!(areas.capacity.0 <= parts[0].start);
+                } else {
+                    // A bit for each 4 KiB of the largest volume.
+                    let bits = areas.bitmap_len.0 * 4096;
+                    prop_assert_eq!(areas.capacity.0, bits * 8);
+                }
+                if placement == Placement::FlexInternal {
+                    prop_assert!(areas.capacity.bits() <= areas.bitmap_len.0 * 4096);
                 }
             }
         }

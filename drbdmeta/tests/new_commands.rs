@@ -194,6 +194,35 @@ fn meta_data_of_0_7_is_verified_and_exported() {
 }
 
 #[test]
+fn a_long_wait_has_a_bar_on_a_terminal_and_nowhere_else() {
+    // 2 TiB and a bit: just more than 64 MiB of bitmap.
+    let dir = tempfile::tempdir().unwrap();
+    let disk = dir.path().join("disk");
+    std::fs::File::create(&disk)
+        .unwrap()
+        .set_len((2 << 40) + (1 << 30))
+        .unwrap();
+    let line = format!(
+        "{} --force - v08 {} internal create-md -b pwrite",
+        env!("CARGO_BIN_EXE_drbdmeta"),
+        disk.display()
+    );
+    let run = |command: &mut Command| {
+        let output = command
+            .env("DRBD_STATE_DIR", dir.path())
+            .env("TERM", "xterm")
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+    };
+    let seen = run(Command::new("script").args(["-qec", &line, "/dev/null"]));
+    assert!(seen.contains('%') && seen.contains("B/s"), "{seen}");
+    let piped = run(Command::new("sh").args(["-c", &line]));
+    assert!(!piped.contains('%') && !piped.contains('\r'), "{piped}");
+}
+
+#[test]
 fn the_bitmap_of_16_tib_is_streamed_within_64_mib_of_memory() {
     // The largest file of ext4: 512 MiB of bitmap. The limit is on everything that the process may
     // allocate.
