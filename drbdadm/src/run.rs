@@ -530,7 +530,7 @@ fn random_id() -> u64 {
 
 pub(crate) fn os_string(text: &str) -> std::ffi::OsString {
     use std::os::unix::ffi::OsStringExt as _;
-    std::ffi::OsString::from_vec(encode(text))
+    std::ffi::OsString::from_vec(encode(text).into_owned())
 }
 
 /// A text for stdout; a closed pipe is no reason to stop working on a cluster.

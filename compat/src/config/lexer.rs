@@ -39,7 +39,12 @@ pub fn tokens(source: &str) -> Vec<Token<'_>> {
                 continue;
             }
             b'{' | b'}' | b';' | b'[' | b']' => (TokenKind::Op(*byte), 1),
-            _ => word(&source[at..]).unwrap_or_else(|| by_grammar(&source[at..])),
+            b'"' | b':' => by_grammar(&source[at..]),
+            byte if is_bare(byte) => {
+                let text = window(&source[at..]);
+                word(text).unwrap_or_else(|| by_grammar(text))
+            }
+            _ => (TokenKind::Unknown, first_char(&source[at..])),
         };
         tokens.push(Token {
             kind,
@@ -58,23 +63,42 @@ pub fn tokens(source: &str) -> Vec<Token<'_>> {
     tokens
 }
 
+/// As much of a text as any token can need: the time for a file grows with its length, whatever
+/// is in it.
+fn window(text: &str) -> &str {
+    // Two characters of four bytes for each unit of a quoted text, and the quotes.
+    const LONGEST: usize = 8 * QUOTED_MAX + 16;
+    let mut end = text.len().min(LONGEST);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+fn is_bare(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'.' | b'_' | b'-')
+}
+
+fn first_char(text: &str) -> usize {
+    text.chars().next().map_or(0, char::len_utf8)
+}
+
 /// A bare word at the beginning of the text, unless a `:` makes it part of an address.
 fn word(text: &str) -> Option<(TokenKind, usize)> {
-    let bare = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'.' | b'_' | b'-');
     let bytes = text.as_bytes();
-    let length = bytes.iter().position(|b| !bare(b)).unwrap_or(bytes.len());
+    let length = bytes.iter().position(|b| !is_bare(b));
+    let length = length.unwrap_or(bytes.len());
     let plain = length > 0 && bytes.get(length) != Some(&b':');
     plain.then(|| run(&text[..length]))
 }
 
 fn by_grammar(text: &str) -> (TokenKind, usize) {
+    let text = window(text);
     // The rule ends with any character, so it matches every text that is not empty.
     let pairs = Lexical::parse(Rule::token, text).ok();
     let pair = pairs.and_then(|mut pairs| pairs.next());
-    pair.and_then(|pair| classify(&pair)).unwrap_or((
-        TokenKind::Unknown,
-        text.chars().next().map_or(0, char::len_utf8),
-    ))
+    pair.and_then(|pair| classify(&pair))
+        .unwrap_or((TokenKind::Unknown, first_char(text)))
 }
 
 /// The kind and length in bytes of what the grammar matched; `None` at the end of the input.
@@ -90,6 +114,11 @@ fn classify(pair: &Pair<'_, Rule>) -> Option<(TokenKind, usize)> {
             None if pair.as_rule() == Rule::quoted => whole(TokenKind::Text),
             None => whole(TokenKind::Unterminated),
         },
+        // The text ends before the quotes do.
+        Rule::endless => Some(match overlong(text) {
+            Some(length) => (TokenKind::QuotedTooLong, length),
+            None => (TokenKind::Unknown, 1),
+        }),
         Rule::unknown if text == ":" => whole(TokenKind::Op(b':')),
         Rule::unknown => whole(TokenKind::Unknown),
         _ => None,
@@ -102,9 +131,7 @@ fn overlong(text: &str) -> Option<usize> {
     for _ in 0..QUOTED_MAX {
         match chars.next()?.1 {
             '"' | '\n' => return None,
-            '\\' => {
-                chars.next()?;
-            }
+            '\\' if chars.next()?.1 == '\n' => return None,
             _ => {}
         }
     }

@@ -78,10 +78,8 @@ pub(super) struct Session {
     resource: HashMap<String, First>,
 }
 
-struct First {
-    shown: Arc<str>,
-    line: u32,
-}
+/// File and line of a first use.
+type First = (Arc<str>, u32);
 
 impl Session {
     pub fn new(storage: Rc<dyn Storage>, mode: Mode, uniqueness: Uniqueness) -> Self {
@@ -159,21 +157,20 @@ impl Session {
         };
         let Some(first) = names.get(&key) else {
             let shown = Arc::clone(shown);
-            names.insert(key, First { shown, line });
+            names.insert(key, (shown, line));
             return Ok(());
         };
         let text = format!(
             "{shown}:{line}: conflicting use of {what} '{key}' ...\n\
              {}:{}: {what} '{key}' first used here.",
-            first.shown, first.line
+            first.0, first.1
         );
         Err(self.fatal(text, 10))
     }
 
-    /// A copy of the table of the whole configuration, for checks after parsing.
+    /// The table of the whole configuration, for checks after parsing.
     pub fn into_names(self) -> HashMap<String, (Arc<str>, u32)> {
-        let place = |(key, first): (String, First)| (key, (first.shown, first.line));
-        self.whole.into_iter().map(place).collect()
+        self.whole
     }
 }
 

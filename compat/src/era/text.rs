@@ -39,9 +39,9 @@ pub fn shell(word: &str) -> Cow<'_, str> {
         } else if c.is_ascii() {
             escaped.extend(['\\', c]);
         } else {
-            for byte in encode(c.encode_utf8(&mut [0; 4])) {
+            for byte in encode(c.encode_utf8(&mut [0; 4])).iter() {
                 escaped.push('\\');
-                escaped.extend(foreign(byte));
+                escaped.extend(foreign(*byte));
             }
         }
     }

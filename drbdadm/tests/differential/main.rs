@@ -180,7 +180,7 @@ fn adjust_finds_the_differences_that_the_genuine_program_finds() {
         "-s ./running0 -d -- --word adjust r0",
         "-s ./running0 -d -P beta adjust-with-progress r0",
     ];
-    try_all(cases() / 2, Bench::of_84, |bench, seed, found| {
+    try_all(cases() / 4, Bench::of_84, |bench, seed, found| {
         let pair = adjusting::pair(&mut Random::new(seed));
         let case = Case {
             main: pair.config,
