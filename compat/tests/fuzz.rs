@@ -6,15 +6,30 @@ mod config;
 #[path = "../../fuzz/bodies/include.rs"]
 mod include;
 
+use std::{fs, sync::LazyLock};
+
 use proptest::{collection::vec, prelude::*, sample::Index};
 
-const SEEDS: &[&str] = &[
-    include_str!("../../testdata/drbdadm/07.conf"),
-    include_str!("../../testdata/drbdadm/83-style.conf"),
-    include_str!("../../testdata/drbdadm/84-style.conf"),
-    include_str!("../../testdata/drbdadm/commands.conf"),
-    include_str!("../../testdata/drbdadm/quoting.conf"),
-];
+/// The samples of every series, and the five installations of the field.
+static SEEDS: LazyLock<Vec<String>> = LazyLock::new(|| {
+    let samples = [
+        include_str!("../../testdata/drbdadm/07.conf"),
+        include_str!("../../testdata/drbdadm/83-style.conf"),
+        include_str!("../../testdata/drbdadm/84-style.conf"),
+        include_str!("../../testdata/drbdadm/commands.conf"),
+        include_str!("../../testdata/drbdadm/quoting.conf"),
+    ];
+    let field = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/field");
+    let field = fs::read_dir(field).expect("the field files are beside the repository");
+    let field = field.filter_map(|entry| Some(entry.ok()?.path()));
+    let field = field.filter(|path| path.extension().is_some_and(|e| e == "conf"));
+    let field = field.map(|path| fs::read_to_string(path).expect("a field file"));
+    samples
+        .map(str::to_owned)
+        .into_iter()
+        .chain(field)
+        .collect()
+});
 
 /// Words that lead into every part of the grammar.
 const WORDS: &[&str] = &[
@@ -138,7 +153,8 @@ fn apply(mut text: Vec<u8>, changes: &[Change]) -> Vec<u8> {
 
 #[test]
 fn every_seed_is_read_printed_and_read_again() {
-    for seed in SEEDS {
+    assert_eq!(SEEDS.len(), 10);
+    for seed in SEEDS.iter() {
         config::read_print_read(seed.as_bytes());
     }
 }
@@ -173,7 +189,7 @@ proptest! {
             let includes = patterns.iter().map(|p| {
                 format!("include \"{}\";\n", PATTERNS[p.index(PATTERNS.len())])
             });
-            includes.collect::<String>() + SEEDS[seed.index(SEEDS.len())]
+            includes.collect::<String>() + &SEEDS[seed.index(SEEDS.len())]
         });
         let text = text.collect::<Vec<_>>().join("\0");
         include::read_all(&apply(text.into_bytes(), &rest));
