@@ -95,11 +95,19 @@ fn sentences(text: &str) -> impl Iterator<Item = &str> {
 /// An option as `drbdsetup` takes it.
 pub fn of_command_line(row: &OptionRow) -> String {
     let name = escape(row.name);
-    let value = match value_name(row) {
+    let (value, text) = match row.kind {
+        // drbdadm has put the minor number for the name.
+        Kind::MinorOfResource(n) => {
+            let numbers = format!("A minor number, {} is none.", n.default);
+            ("minor", format!("{} {numbers}", sentence(row.about)))
+        }
+        _ => (value_name(row), meaning(row)),
+    };
+    let value = match value {
         "" => String::new(),
         value => format!("=\\fI{}\\fR", escape(value)),
     };
-    entry(&format!("\\fB\\-\\-{name}\\fR{value}"), &meaning(row))
+    entry(&format!("\\fB\\-\\-{name}\\fR{value}"), &text)
 }
 
 /// An option as a statement of drbd.conf(5), with what older series had instead.
@@ -302,6 +310,18 @@ mod tests {
         ] {
             assert!(text.replace('\n', " ").contains(fact), "{fact}: {text}");
         }
+    }
+
+    /// Spec 30 section 2.3: drbdsetup takes numbers only.
+    #[test]
+    fn the_resource_to_wait_for_is_a_name_in_the_configuration_and_a_minor_for_drbdsetup() {
+        let after = find(Section::Disk, "resync-after").unwrap().row;
+        let text = of_command_line(after);
+        assert!(
+            text.contains("=\\fIminor\\fR\n") && text.contains("\\-1 is none."),
+            "{text}"
+        );
+        assert!(of_configuration(after).contains("\\fIresource\\fR"));
     }
 
     #[test]
