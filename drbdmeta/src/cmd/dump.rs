@@ -14,7 +14,7 @@ use crate::text::parser::UNCLEAN_MARK;
 use crate::text::words::{WINDOW_BYTES, WordWriter};
 
 /// Bitmap bytes in memory at a time: what fits into the caches of a processor.
-const PIECE: usize = 1 << 20;
+const PIECE: u64 = 1 << 20;
 
 /// Where the dumped record lies.
 struct Source<'a> {
@@ -163,7 +163,13 @@ fn bitmap(session: &mut Session<'_>, source: &Source<'_>) -> Result<u64, Failure
         return Err(Failure::new(FAILED_IO, "bitmap lies outside of the device"));
     }
     let mut writer = WordWriter::default();
-    let mut buffer = PageBuffer::new(PIECE.min(usize::try_from(length).unwrap_or(PIECE)));
+    // A trace shows the windows of the genuine tool.
+    let most = if session.con.verbosity() >= 2 {
+        WINDOW_BYTES
+    } else {
+        PIECE
+    };
+    let mut buffer = PageBuffer::new(most.min(length) as usize);
     let mut done = 0;
     while done < length {
         let at = start.wrapping_add(done);
@@ -175,7 +181,7 @@ fn bitmap(session: &mut Session<'_>, source: &Source<'_>) -> Result<u64, Failure
                 .store
                 .read(&mut session.con, "fprintf_bm", at, &mut buffer)?;
         }
-        let count = (length - done).min(PIECE as u64) as usize;
+        let count = (length - done).min(most) as usize;
         let piece = &mut buffer[..count];
         source
             .store
