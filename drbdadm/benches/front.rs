@@ -3,7 +3,8 @@
 //! Ten thousand resources of two hosts against the limits of 0.25 s and 300 MB, half and twice as
 //! many to show that time and memory grow with the file, and 430 resources against the genuine
 //! drbdadm of 8.4 in the same run, alternately; the genuine program gives up a little above that.
-//! Ends with status 1 if a limit is missed.
+//! Ends with status 1 if a limit is missed. What counts is the time on a processor, which on a calm
+//! machine is the time that passes; on a busy one the latter says little.
 
 use std::{
     fmt::Write as _,
@@ -20,7 +21,10 @@ const LIMIT_MB: f64 = 300.0;
 
 /// One run.
 struct Sample {
+    /// On a processor.
     time: Duration,
+    /// From the start to the end of the output.
+    passed: Duration,
     /// Most memory, while the output is being written.
     megabytes: f64,
 }
@@ -41,9 +45,10 @@ fn main() -> ExitCode {
     let sizes = [5_000, 10_000, 20_000].map(|count| (count, median(ours, &file(count))));
     for (count, sample) in &sizes {
         println!(
-            "{count:>6} resources: {:>7.1} ms, {:>6.1} MB",
+            "{count:>6} resources: {:>7.1} ms, {:>6.1} MB ({:.1} ms passed)",
             milliseconds(sample.time),
-            sample.megabytes
+            sample.megabytes,
+            milliseconds(sample.passed)
         );
     }
     let [small, ten_thousand, large] = &sizes.map(|(_, sample)| sample);
@@ -125,14 +130,26 @@ fn dump(program: &Path, file: &Path) -> Sample {
             more => total += more,
         }
     }
+    let passed = start.elapsed();
+    let time = on_processor(child.id());
     let status = child.wait().expect("an end");
-    let time = start.elapsed();
     assert!(
         status.success() && total > 0,
         "{}: {status}",
         program.display()
     );
-    Sample { time, megabytes }
+    Sample {
+        time,
+        passed,
+        megabytes,
+    }
+}
+
+/// Of a process that has ended, or is about to, but was not waited for.
+fn on_processor(process: u32) -> Duration {
+    let text = fs::read_to_string(format!("/proc/{process}/schedstat")).unwrap_or_default();
+    let nanoseconds = text.split(' ').next().and_then(|first| first.parse().ok());
+    Duration::from_nanos(nanoseconds.expect("the kernel counts"))
 }
 
 fn peak(process: u32) -> f64 {

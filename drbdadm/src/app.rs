@@ -392,10 +392,7 @@ impl App {
                 continue;
             }
             let verified = self.verify_ip(target.resource);
-            let resource = &self.config.resources[target.resource];
-            let era = self.old.as_ref().map(Old::era);
-            let stops = self.command.verifies_ip && era == Some(Era::V83);
-            if self.invalid && (stops || self.verifies_ip(resource)) {
+            if self.invalid && self.command.verifies_ip {
                 // Genuine: an earlier resource without a clear peer only stops the next one.
                 return Err(End(10));
             }

@@ -187,9 +187,11 @@ pub fn find_peer(
         ));
         return;
     }
-    // Genuine: where proxies choose the section, no other one can be named.
-    let hosts = context.node.identity == Identity::Host;
-    let mut matching = others().filter(|h| hosts && is_named(&resource.hosts[*h], wanted));
+    // Genuine: a section with a proxy cannot be named.
+    let mut matching = others().filter(|h| {
+        let host = &resource.hosts[*h];
+        host.proxy.is_none() && is_named(host, wanted)
+    });
     match (matching.next(), matching.next()) {
         (Some(one), None) => resource.peer = Some(one),
         (Some(_), Some(_)) => findings.messages.push(format!(
