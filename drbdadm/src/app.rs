@@ -4,7 +4,6 @@ use std::process::ExitCode;
 
 use compat::{
     config::{Identity, Loaded, Node},
-    era::dump,
     model::{Config, Resource, Volume},
 };
 use drbd_options::Era;
@@ -18,6 +17,7 @@ use crate::{
     report,
     run::{Escaping, Limits, Overrides, Registry, Runner, Settings, complain, print, print_line},
     select::{self, Refusal, Target, Then},
+    shown::Shown,
     usage,
     validate::{self, Context, PeerNeed},
 };
@@ -76,7 +76,7 @@ fn start(program: &str, arguments: &[String]) -> Result<i32, End> {
         print(&usage::hidden_commands());
         return Ok(0);
     }
-    check_invocation(command, &invocation)?;
+    load::check_invocation(command, &invocation)?;
     if command.action == Action::Convert {
         return crate::convert::run(command, &invocation, name);
     }
@@ -85,34 +85,6 @@ fn start(program: &str, arguments: &[String]) -> Result<i32, End> {
     // The program ends: returning the memory of ten thousand resources piecemeal is wasted time.
     std::mem::forget(app);
     status
-}
-
-fn check_invocation(command: &Command, invocation: &Invocation) -> Result<(), End> {
-    let may_test = command.is_dump() || command.action == Action::ShNop;
-    if invocation.config_to_test.is_some() && !may_test {
-        complain(
-            "The --config-to-test (-t) option is only allowed with the dump and sh-nop commands",
-        );
-        return Err(End(1));
-    }
-    if !command.takes_resources() && !invocation.names.is_empty() {
-        complain("This command will ignore resource names!");
-    }
-    if command.uses_registry() && invocation.names.len() > 1 {
-        complain("You should not use this command with multiple resources!");
-    }
-    let programs = [
-        &invocation.drbdsetup,
-        &invocation.drbdmeta,
-        &invocation.proxy_ctl,
-    ];
-    for path in programs.into_iter().flatten() {
-        if rustix::fs::access(path.as_str(), rustix::fs::Access::EXEC_OK).is_err() {
-            complain("Can not find command (drbdsetup/drbdmeta)");
-            return Err(End(20));
-        }
-    }
-    Ok(())
 }
 
 struct App {
@@ -306,7 +278,7 @@ impl App {
             return Err(End(10));
         }
         if dump {
-            self.dump_all();
+            print(&self.shown().all());
             return Ok(0);
         }
         let mut result = 0;
@@ -437,22 +409,9 @@ impl App {
         }
     }
 
-    fn needs_peer(&self) -> bool {
-        matches!(
-            self.command.action,
-            Action::Connect
-                | Action::NetOptions
-                | Action::Up
-                | Action::Adjust
-                | Action::AdjustWithProgress
-                | Action::ProxyUp
-                | Action::ProxyDown
-        )
-    }
-
     fn on_target(&mut self, target: Target) -> Result<i32, End> {
         let at = target.resource;
-        if self.needs_peer() {
+        if self.command.needs_peer() {
             let mut findings = validate::Findings::default();
             let context = Self::context(&self.invocation, &self.node, self.old.as_ref());
             let resource = &mut self.config.resources[at];
@@ -463,7 +422,7 @@ impl App {
             self.invalid |= resource.peer.is_none();
         }
         if self.command.is_dump() {
-            self.dump_one(at);
+            print(&self.shown().one(at));
             return Ok(0);
         }
         let resource = &self.config.resources[at];
@@ -573,28 +532,14 @@ impl App {
         }
     }
 
-    fn dump_one(&self, at: usize) {
-        let (config, node) = (&self.config, self.node.name.as_str());
-        print(&match (self.command.action, &self.old) {
-            (Action::DumpXml, Some(old)) => old.dump_resource_xml(config, node, at),
-            (Action::DumpXml, None) => compat::era::xml::resource(&config.resources[at]),
-            (_, Some(old)) => old.dump_resource(config, node, at),
-            (_, None) => dump::resource(&config.resources[at], node),
-        });
-    }
-
-    fn dump_all(&self) {
-        let (config, node) = (&self.config, &self.node.name);
-        let detail = match self.invocation.verbose {
-            0 => dump::Detail::Plain,
-            _ => dump::Detail::Verbose,
-        };
-        print(&match (self.command.action, &self.old) {
-            (Action::DumpXml, Some(old)) => old.dump_xml(config, node),
-            (Action::DumpXml, None) => compat::era::xml::config(config),
-            (_, Some(old)) => old.dump(config, node),
-            _ => dump::config(config, node, detail),
-        });
+    fn shown(&self) -> Shown<'_> {
+        Shown {
+            config: &self.config,
+            old: self.old.as_ref(),
+            node: &self.node.name,
+            action: self.command.action,
+            verbose: self.invocation.verbose,
+        }
     }
 
     fn on_nothing(&mut self) -> i32 {

@@ -366,6 +366,20 @@ impl Command {
         matches!(self.action, Action::Dump | Action::DumpXml)
     }
 
+    /// Whether the peer must be known.
+    pub fn needs_peer(&self) -> bool {
+        matches!(
+            self.action,
+            Action::Connect
+                | Action::NetOptions
+                | Action::Up
+                | Action::Adjust
+                | Action::AdjustWithProgress
+                | Action::ProxyUp
+                | Action::ProxyDown
+        )
+    }
+
     /// Whether it means all resources when none is named.
     pub fn defaults_to_all(&self) -> bool {
         self.is_dump() || self.name == "status"

@@ -16,6 +16,7 @@
 //! * `convert`: older files in the words of 8.4.
 //! * `load`: which configuration is read.
 //! * `old`: printing in the words of the series before 8.4.
+//! * `shown`: dumps.
 //! * [`app`]: one invocation from start to end.
 //! * [`environment`]: the machine: name, addresses, terminals.
 //!
@@ -37,6 +38,7 @@ pub mod plan;
 pub mod report;
 pub mod run;
 pub mod select;
+mod shown;
 pub mod usage;
 pub mod validate;
 pub mod wait;

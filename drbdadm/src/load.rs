@@ -7,7 +7,7 @@ use compat::config::{self, Input, Loaded, Node};
 use crate::{
     app::End,
     cli::Invocation,
-    command::Command,
+    command::{Action, Command},
     environment,
     plan::call::Entry,
     report,
@@ -22,6 +22,35 @@ pub(crate) const CANDIDATES: [&str; 5] = [
     "/etc/drbd-08.conf",
     "/etc/drbd.conf",
 ];
+
+/// What must hold before anything is read.
+pub(crate) fn check_invocation(command: &Command, invocation: &Invocation) -> Result<(), End> {
+    let may_test = command.is_dump() || command.action == Action::ShNop;
+    if invocation.config_to_test.is_some() && !may_test {
+        complain(
+            "The --config-to-test (-t) option is only allowed with the dump and sh-nop commands",
+        );
+        return Err(End(1));
+    }
+    if !command.takes_resources() && !invocation.names.is_empty() {
+        complain("This command will ignore resource names!");
+    }
+    if command.uses_registry() && invocation.names.len() > 1 {
+        complain("You should not use this command with multiple resources!");
+    }
+    let programs = [
+        &invocation.drbdsetup,
+        &invocation.drbdmeta,
+        &invocation.proxy_ctl,
+    ];
+    for path in programs.into_iter().flatten() {
+        if rustix::fs::access(path.as_str(), rustix::fs::Access::EXEC_OK).is_err() {
+            complain("Can not find command (drbdsetup/drbdmeta)");
+            return Err(End(20));
+        }
+    }
+    Ok(())
+}
 
 /// Reads the configuration of an invocation.
 pub(crate) fn read(command: &Command, invocation: &Invocation, node: &Node) -> Result<Loaded, End> {
