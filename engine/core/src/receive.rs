@@ -385,6 +385,7 @@ impl<B: Payload> Resource<B> {
     fn receive_out_of_sync(&mut self, v: usize, desc: BlockDesc) -> Result<(), Broken> {
         self.check_range(v, desc.sector, desc.size.0)?;
         self.mark_out_of_sync(v, desc.sector, SectorCount(u64::from(desc.size.0) / 512));
+        self.look_again(v, desc.sector.bit());
         Ok(())
     }
 

@@ -545,7 +545,7 @@ impl<B: Payload> Resource<B> {
         #[cfg(feature = "planted-bugs")]
         let both = both || self.planted == Some(crate::planted::Bug::ForgetBitsOnConnectionLoss);
         if !both {
-            self.mark_out_of_sync(v, sector, length);
+            self.note_divergence(v, sector, length);
         } else if request.stage.contains(Stage::IN_SYNC_ON_PEER) {
             self.mark_in_sync(v, sector, length);
         }
@@ -566,7 +566,20 @@ impl<B: Payload> Resource<B> {
         };
         if !request.stage.contains(Stage::LOCAL_OK | Stage::NET_OK) {
             let (sector, length) = (request.sector, request.length());
-            self.mark_out_of_sync(v, sector, length);
+            self.note_divergence(v, sector, length);
+        }
+    }
+
+    /// Only one node has a write. A peer that is about to be the target of a resync has got this
+    /// node's bitmap already, so it has to be told (a write that it refused while it had no disk).
+    fn note_divergence(&mut self, v: usize, sector: Sector, length: SectorCount) {
+        match self.state(v).conn {
+            ConnState::WfBitMapS | ConnState::SyncSource | ConnState::PausedSyncS => {
+                self.send_out_of_sync(v, sector, length);
+            }
+            _ => {
+                self.mark_out_of_sync(v, sector, length);
+            }
         }
     }
 

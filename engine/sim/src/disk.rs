@@ -17,8 +17,8 @@ use drbd_core::input::{DiscardSupport, DiskImage, Durability, Payload};
 use drbd_types::units::{AL_EXTENT_SECTORS, BIT_SECTORS};
 use drbd_types::{MdFlags, Sector, SectorCount, UuidSet};
 
+use crate::block::Block;
 use crate::random::Random;
-use crate::world::Block;
 
 /// One node's disk.
 #[derive(Clone)]

@@ -1,6 +1,7 @@
 //! Two replication cores in a simulated world (design section 6, step 4).
 //!
 //! * [`world`]: time, events, and the two nodes; what the cores want done is done here.
+//!   [`setup`]: the options they run with. [`block`]: data. [`story`]: their log.
 //! * [`disk`]: a disk with data and meta-data that survives crashes, torn writes included.
 //! * [`net`]: two sockets between two nodes: ordered each, unordered between them, breakable.
 //! * [`hostile`]: one core against a peer that lies.
@@ -15,6 +16,7 @@
 //! production code; packets pass through the production codec.
 #![forbid(unsafe_code)]
 
+pub mod block;
 pub mod disk;
 pub mod expect;
 pub mod hostile;
@@ -23,4 +25,6 @@ pub mod net;
 pub mod pair;
 pub mod random;
 pub mod schedule;
+pub mod setup;
+pub mod story;
 pub mod world;

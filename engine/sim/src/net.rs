@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use drbd_core::input::{LinkId, TieBreaker};
 use drbd_wire::{Agreed, Features, Packet, ProtocolVersion};
 
-use crate::world::Block;
+use crate::block::Block;
 
 /// What both nodes agree on here.
 pub const AGREED: Agreed = Agreed {

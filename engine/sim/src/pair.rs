@@ -18,8 +18,10 @@ use drbd_core::status::VolumeStatus;
 use drbd_core::time::Duration;
 use drbd_types::{ConnState, DiskState, MdFlags, Sector, SectorCount, State, UuidSet};
 
+use crate::block::Block;
 use crate::expect::Bindings;
-use crate::world::{Block, Pace, Setup, VOLUME, World};
+use crate::setup::Setup;
+use crate::world::{Pace, VOLUME, World};
 
 /// The device of the conformance scenarios: 32 MiB with internal meta-data.
 pub const SIZE: SectorCount = SectorCount(65_456);

@@ -6,7 +6,8 @@ use common::{addressed, invalidate, invalidate_remote, new_current_uuid};
 use drbd_core::effect::{Outcome, Refusal};
 use drbd_core::input::{Admin, ClearBitmap, Force};
 use drbd_sim::pair::{Pair, conn_is, primary, up_to_date};
-use drbd_sim::world::{Setup, VOLUME};
+use drbd_sim::setup::Setup;
+use drbd_sim::world::VOLUME;
 use drbd_types::{ConnState, StateOutcome};
 
 #[test]

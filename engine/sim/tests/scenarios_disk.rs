@@ -9,7 +9,8 @@ use drbd_core::input::{Admin, Force, IoId};
 use drbd_core::state_rules::OnNoData;
 use drbd_sim::disk::MetaDataArea;
 use drbd_sim::pair::{Pair, conn_is, up_to_date};
-use drbd_sim::world::{Setup, VOLUME};
+use drbd_sim::setup::Setup;
+use drbd_sim::world::VOLUME;
 use drbd_types::{ConnState, StateOutcome};
 
 /// Block 1024: the sectors of the scenarios with the device-mapper error target.

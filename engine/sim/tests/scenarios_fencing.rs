@@ -7,7 +7,8 @@ use drbd_core::effect::Outcome;
 use drbd_core::input::{Admin, Force};
 use drbd_core::state_rules::Fencing;
 use drbd_sim::pair::{Pair, primary, up_to_date};
-use drbd_sim::world::{Setup, VOLUME};
+use drbd_sim::setup::Setup;
+use drbd_sim::world::VOLUME;
 use drbd_types::StateOutcome;
 
 fn with_fencing(fencing: Fencing) -> Setup {

@@ -6,7 +6,7 @@ use drbd_core::effect::Outcome;
 use drbd_core::input::{ConnectOnce, Force};
 use drbd_core::split_brain::{AfterSb0Pri, AfterSb1Pri, AfterSb2Pri};
 use drbd_sim::pair::{Pair, primary};
-use drbd_sim::world::Setup;
+use drbd_sim::setup::Setup;
 use drbd_types::ConnState;
 
 #[derive(Clone, Copy)]

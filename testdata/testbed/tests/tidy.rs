@@ -5,30 +5,6 @@ use testbed::repository::{Crates, Source, relative, sources};
 const LINE_LIMIT: usize = 120;
 const FILE_LIMIT: usize = 600;
 
-/// Files over the limit: how long they may be at most, and why they are. None of them may grow.
-const LONG_FILES: &[(&str, usize, &str)] = &[
-    (
-        "engine/core/src/request.rs",
-        740,
-        "the life of a request; to be split into submission and answers",
-    ),
-    (
-        "engine/sim/src/hostile.rs",
-        830,
-        "a catalogue of misbehaviour, one function an entry",
-    ),
-    (
-        "engine/sim/src/schedule.rs",
-        750,
-        "the faults and how they are drawn; to be split",
-    ),
-    (
-        "engine/sim/src/world.rs",
-        950,
-        "the simulated hosts; to be split into disks and wires",
-    ),
-];
-
 /// Files (by the beginning of their path) with lines over the limit, each with the reason.
 const LONG_LINES: &[(&str, &str)] = &[
     ("engine/wire/src/table.rs", "a packet is a row of its table"),
@@ -142,21 +118,15 @@ fn lines_fit_on_a_screen() {
 }
 
 #[test]
-fn files_are_short_or_have_a_reason() {
+fn files_are_short() {
     let judge = |file: &Source| {
         let lines = file.text.lines().count();
-        let excuse = LONG_FILES.iter().find(|(path, _, _)| *path == file.path);
-        let limit = excuse.map_or(FILE_LIMIT, |(_, limit, _)| *limit);
-        match excuse {
-            _ if lines > limit => Some(format!(
-                "{} has {lines} lines, {limit} are allowed: split it",
+        (lines > FILE_LIMIT).then(|| {
+            format!(
+                "{} has {lines} lines, {FILE_LIMIT} are allowed: split it",
                 file.path
-            )),
-            Some(_) if lines <= FILE_LIMIT => {
-                Some(format!("{} needs no excuse any more", file.path))
-            }
-            Some(_) | None => None,
-        }
+            )
+        })
     };
     let found: Vec<String> = sources(&[".rs"]).iter().filter_map(judge).collect();
     assert!(found.is_empty(), "{}", found.join("\n"));

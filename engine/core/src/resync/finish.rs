@@ -76,9 +76,16 @@ impl<B: Payload> Resource<B> {
             flushed: Half::Done,
             pinged: Half::Done,
         };
-        if self.volumes[v].resync.finish == both && self.state(v).conn > ConnState::Connected {
-            self.finish_resync(v);
+        let volume = &mut self.volumes[v];
+        if volume.resync.finish != both || volume.state.conn <= ConnState::Connected {
+            return;
         }
+        if volume.out_of_sync() > volume.resync.failed {
+            // The source has told of another block meanwhile.
+            volume.resync.finish = Finish::No;
+            return;
+        }
+        self.finish_resync(v);
     }
 
     fn finish_resync(&mut self, v: usize) {

@@ -35,6 +35,16 @@ impl<B: Payload> Resource<B> {
         }
     }
 
+    /// A bit was set while the resync runs, perhaps behind the place it has reached.
+    pub(crate) fn look_again(&mut self, v: usize, bit: BitNr) {
+        let now = self.now;
+        if self.state(v).conn == ConnState::SyncTarget {
+            let run = &mut self.volumes[v].resync;
+            run.position = run.position.min(bit);
+            run.next_turn.get_or_insert(now + TURN);
+        }
+    }
+
     fn blocks_this_turn(&mut self, v: usize) -> u64 {
         let max_buffers = self.conn.net.as_ref().map_or(2048, |net| net.max_buffers);
         let volume = &mut self.volumes[v];

@@ -2,7 +2,8 @@
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 use drbd_core::input::{Admin, ClearBitmap};
-use drbd_sim::world::{Setup, VOLUME};
+use drbd_sim::setup::Setup;
+use drbd_sim::world::VOLUME;
 
 pub const fn new_current_uuid(bitmap: ClearBitmap) -> Admin {
     Admin::NewCurrentUuid {
