@@ -25,7 +25,7 @@ use crate::record::{Format, Generation, GenerationCounts, Record};
 use crate::text::parser::{DumpError, Head, Ids, Mark, Parser, Words};
 
 /// Bitmap bytes written at once.
-const CHUNK: usize = 1 << 20;
+const CHUNK: usize = 4 << 20;
 const TAG: &str = "meta_restore_md";
 
 /// `restore-md [FILE]`
@@ -342,6 +342,7 @@ fn write_bitmap(
         bar: progress(length),
         at,
         buffer: PageBuffer::new(CHUNK),
+        uniform: None,
         filled: 0,
         done: 0,
         length,
@@ -356,6 +357,8 @@ struct BitmapWriter<'a, 'c> {
     bar: indicatif::ProgressBar,
     at: u64,
     buffer: PageBuffer,
+    /// The word that the whole buffer consists of, if it is one.
+    uniform: Option<u64>,
     filled: usize,
     done: u64,
     length: u64,
@@ -369,7 +372,12 @@ impl BitmapWriter<'_, '_> {
             let room = ((CHUNK - self.filled) as u64).min(left) / 8;
             let now = room.min(count);
             let end = self.filled + now as usize * 8;
-            bitmap::fill(word, &mut self.buffer[self.filled..end]);
+            // Of a long run every buffer but the first is filled already.
+            let whole = self.filled == 0 && end == CHUNK;
+            if !whole || self.uniform != Some(word) {
+                bitmap::fill(word, &mut self.buffer[self.filled..end]);
+                self.uniform = whole.then_some(word);
+            }
             self.filled = end;
             count -= now;
             if self.filled == CHUNK {
