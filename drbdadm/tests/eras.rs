@@ -152,7 +152,8 @@ fn calls(name: &str, node: &str, era: &str) -> [String; 3] {
 fn the_centos_5_installation_is_shown_in_the_words_of_82() {
     let (name, node, era) = INSTALLATIONS[0];
     let [adjust, up, down] = calls(name, node, era);
-    let expected = "drbdsetup /dev/drbd0 disk /dev/vg01/lv02 /dev/vg01/lv02 internal --set-defaults --create-device --on-io-error=pass_on\n\
+    let expected = "drbdsetup /dev/drbd0 disk /dev/vg01/lv02 /dev/vg01/lv02 internal --set-defaults \
+        --create-device --on-io-error=pass_on\n\
         drbdsetup /dev/drbd0 syncer --set-defaults --create-device --rate=30M\n\
         drbdsetup /dev/drbd0 net 192.168.0.1:7788 192.168.0.2:7788 C --set-defaults --create-device\n";
     assert_same("up", expected, &up);
@@ -178,9 +179,12 @@ fn the_centos_6_installation_is_shown_in_the_words_of_84() {
 fn the_debian_dual_primary_installation_is_shown_in_the_words_of_83() {
     let (name, node, era) = INSTALLATIONS[2];
     let [adjust, up, down] = calls(name, node, era);
-    let expected = "drbdsetup 0 disk /dev/sys/drbd0 /dev/sys/drbd0_meta flexible --set-defaults --create-device --on-io-error=detach\n\
+    let expected = "drbdsetup 0 disk /dev/sys/drbd0 /dev/sys/drbd0_meta flexible --set-defaults \
+        --create-device --on-io-error=detach\n\
         drbdsetup 0 syncer --set-defaults --create-device --rate=1G\n\
-        drbdsetup 0 net ipv4:192.168.0.1:7789 ipv4:192.168.0.2:7789 C --set-defaults --create-device --allow-two-primaries --after-sb-0pri=discard-zero-changes --after-sb-1pri=discard-secondary --after-sb-2pri=disconnect\n";
+        drbdsetup 0 net ipv4:192.168.0.1:7789 ipv4:192.168.0.2:7789 C --set-defaults \
+        --create-device --allow-two-primaries --after-sb-0pri=discard-zero-changes \
+        --after-sb-1pri=discard-secondary --after-sb-2pri=disconnect\n";
     assert_same("up", expected, &up);
     assert_same("adjust", expected, &adjust);
     assert_same("down", "drbdsetup 0 down\n", &down);
@@ -191,9 +195,12 @@ fn the_xen_installation_is_shown_in_the_words_of_83() {
     let (name, node, era) = INSTALLATIONS[3];
     let [adjust, up, down] = calls(name, node, era);
     // Inherited options come in front, in reverse order (spec 20 section 6.1).
-    let disk = "--set-defaults --create-device --no-md-flushes --no-disk-flushes --no-disk-barrier --use-bmbv --on-io-error=detach";
+    let disk = "--set-defaults --create-device --no-md-flushes --no-disk-flushes --no-disk-barrier \
+        --use-bmbv --on-io-error=detach";
     let sync = "--csums-alg=sha1 --verify-alg=sha1 --rate=10M";
-    let net = "--set-defaults --create-device --after-sb-2pri=disconnect --after-sb-1pri=discard-secondary --after-sb-0pri=discard-zero-changes --allow-two-primaries --cram-hmac-alg=sha1 --shared-secret=secret";
+    let net = "--set-defaults --create-device --after-sb-2pri=disconnect \
+        --after-sb-1pri=discard-secondary --after-sb-0pri=discard-zero-changes \
+        --allow-two-primaries --cram-hmac-alg=sha1 --shared-secret=secret";
     let expected = format!(
         "drbdsetup 0 disk /dev/vg0/my-domu-disk /dev/vg0/drbd-meta-data 0 {disk}\n\
          drbdsetup 1 disk /dev/vg0/my-domu-swap /dev/vg0/drbd-meta-data 1 {disk}\n\

@@ -193,7 +193,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let main = directory.path().join("drbd.conf");
         std::fs::write(&main, "include \"*.res\"; resource last { bogus").unwrap();
-        let res = "include \"drbd.conf\"; resource \"a b\" { volume 1 { } on x { volume 1 { device minor 5; } volume 2 { device drbd6; } } }";
+        let res = "include \"drbd.conf\"; resource \"a b\" { volume 1 { } \
+                   on x { volume 1 { device minor 5; } volume 2 { device drbd6; } } }";
         std::fs::write(directory.path().join("a.res"), res).unwrap();
         let names = resource_names(&main);
         assert_eq!(names.len(), 2);

@@ -80,7 +80,8 @@ const JUNK: &[&str] = &[
     "\"unterminated\n\"",
     "99999999999999999999",
     "4000000000G",
-    "a-bare-word-of-more-than-one-hundred-and-twenty-eight-characters-which-no-scanner-of-any-series-takes-for-a-word-since-words-have-their-limits",
+    "a-bare-word-of-more-than-one-hundred-and-twenty-eight-characters-which-no-scanner-\
+     of-any-series-takes-for-a-word-since-words-have-their-limits",
 ];
 
 /// One or two changes in one of the files.
