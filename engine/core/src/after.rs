@@ -138,6 +138,9 @@ impl<B: Payload> Resource<B> {
                 new.pdsk,
                 DiskState::Diskless | DiskState::Failed | DiskState::Outdated
             );
+        if had && matches!(new.pdsk, DiskState::Diskless | DiskState::Failed) {
+            self.distrust_unstable_writes(v);
+        }
         // A Primary that comes back without its disk will write to this one only.
         let owes = self.owes_generation_before(v, old) || confirmed && self.owes_generation(v);
         if ((had && has_not) || confirmed) && owes {

@@ -11,9 +11,9 @@ use crate::admin::{Job, Waiting};
 use crate::bitmap::{Bitmap, WriteOut};
 use crate::change::{Asked, Check};
 use crate::config::{AlUpdates, DiskConf};
-use crate::effect::{Effect, Level, MetaIo, MetaOrder, Outcome, Refusal};
+use crate::effect::{DiskIo, Effect, Level, MetaIo, MetaOrder, Outcome, Refusal};
 use crate::input::{Admin, DiskImage, Force, Payload, Ticket};
-use crate::machine::{MetaPurpose, Resource};
+use crate::machine::{DiskPurpose, MetaPurpose, Resource};
 use crate::size::{self, SizeInputs};
 use crate::state_rules::Fencing;
 use crate::volume::{Disk, DiskNr, Mark};
@@ -414,7 +414,9 @@ impl<B: Payload> Resource<B> {
         self.maybe_go_diskless(v);
     }
 
-    /// When the last user of a failed disk is gone: write the bitmap, then let go.
+    /// When the last user of a failed disk is gone: flush it, write the bitmap, then let go. What
+    /// the peer was told to be on this disk must not be lost with its write cache, since nobody
+    /// can flush it any more.
     pub(crate) fn maybe_go_diskless(&mut self, v: usize) {
         let volume = &mut self.volumes[v];
         let idle = volume
@@ -428,7 +430,11 @@ impl<B: Payload> Resource<B> {
             return;
         }
         volume.marks |= Mark::GOING_DISKLESS;
-        // A disk that failed cannot be trusted to take the bitmap; it is tried all the same.
+        self.disk_io(v, DiskPurpose::DetachFlush, DiskIo::Flush);
+    }
+
+    /// A disk that failed cannot be trusted to take flush or bitmap; they are tried all the same.
+    pub(crate) fn detach_flushed(&mut self, v: usize) {
         self.log_out_of_sync(v);
         self.write_bitmap(v, WriteOut::Changed, MetaPurpose::Detach);
         let pending = self.volumes[v]

@@ -160,6 +160,12 @@ impl TransferLog {
         }
     }
 
+    /// Every write in the log.
+    pub(crate) fn requests(&self) -> impl Iterator<Item = Key> {
+        let closed = self.closed.iter().flat_map(|epoch| &epoch.requests);
+        closed.chain(&self.current.requests).copied()
+    }
+
     /// Forgets everything, oldest first; the numbers go on.
     pub(crate) fn clear(&mut self) -> Logged {
         if !self.is_empty() {

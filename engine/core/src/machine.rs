@@ -73,6 +73,8 @@ pub(crate) enum DiskPurpose {
     Barrier(LinkId),
     /// The flush before a resync target calls itself UpToDate.
     ResyncFlush,
+    /// The last operation on a disk that is let go.
+    DetachFlush,
 }
 
 /// What a meta-data operation is for.
@@ -308,6 +310,7 @@ impl<B: Payload> Resource<B> {
             DiskPurpose::Peer(key) => self.peer_io_done(v, key, result),
             DiskPurpose::Barrier(link) => self.barrier_flushed(v, link, result.map(|_| ())),
             DiskPurpose::ResyncFlush => self.resync_flushed(v, result.map(|_| ())),
+            DiskPurpose::DetachFlush => self.detach_flushed(v),
         }
         self.let_go_of_failed_disk(v);
     }

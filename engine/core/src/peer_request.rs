@@ -378,7 +378,7 @@ impl<B: Payload> Resource<B> {
             return;
         }
         let disks: Vec<usize> = (0..self.volumes.len())
-            .filter(|&v| self.volumes[v].has_data_disk())
+            .filter(|&v| self.volumes[v].disk.is_some())
             .collect();
         if disks.is_empty() {
             self.acknowledge_barrier();

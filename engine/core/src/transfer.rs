@@ -103,6 +103,17 @@ impl<B: Payload> Resource<B> {
         self.retry_remote_reads();
     }
 
+    /// The peer has lost its disk: what it had not declared stable may be lost with it.
+    pub(crate) fn distrust_unstable_writes(&mut self, v: usize) {
+        let nr = self.volumes[v].nr;
+        let logged: Vec<Key> = self.conn.log.requests().collect();
+        for key in logged {
+            if let Some(request) = self.requests.get_mut(key).filter(|r| r.volume == nr) {
+                request.stage.remove(Stage::NET_OK | Stage::IN_SYNC_ON_PEER);
+            }
+        }
+    }
+
     pub(crate) fn retry_remote_reads(&mut self) {
         let lost: Vec<(Key, VolumeNr)> = self
             .requests
