@@ -3,6 +3,8 @@
 # make build    the programs, in target/release
 # make install  the programs and their files, below DESTDIR
 # make bench    figures against a pair of kernel nodes (root)
+# make bench-front  drbdadm dump of many resources, against the genuine program
+# make bench-meta   drbdmeta on 512 MiB of bitmap, against dd
 
 CARGO    ?= cargo
 PROGRAMS ?= $(or $(CARGO_TARGET_DIR),target)/release
@@ -17,7 +19,7 @@ KEPT     := /etc/drbd.conf /etc/drbd.d/global_common.conf
 
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: all build check demo bench install
+.PHONY: all build check demo bench bench-front bench-meta install
 all: build
 
 build:
@@ -37,6 +39,13 @@ bench:
 	.ci/setup check
 	$(CARGO) build --release --bins
 	DRBD_PROGRAMS=$(PROGRAMS) $(CARGO) run --release -p testbed --bin bench
+
+bench-front:
+	.ci/setup check
+	$(CARGO) bench -p drbdadm --bench front
+
+bench-meta: build
+	testdata/drbdmeta/benchmark $(PROGRAMS)/drbdmeta $(or $(TMPDIR),/var/tmp)
 
 # As the 8.x packages lay it out (spec 70 section 7). Uses the programs of `make build`.
 install:
