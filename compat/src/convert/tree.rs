@@ -58,6 +58,7 @@ pub(super) fn parse(text: &str, dialect: Dialect) -> Vec<Item> {
         tokens: &tokens,
         at: 0,
         dialect,
+        opening: Opening::Block,
     };
     let mut items = Vec::new();
     loop {
@@ -82,6 +83,16 @@ struct Reader<'t> {
     tokens: &'t [Token<'t>],
     at: usize,
     dialect: Dialect,
+    opening: Opening,
+}
+
+/// What an opening brace is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Opening {
+    /// The beginning of a block.
+    Block,
+    /// A word: the statements of a plugin are taken up to their semicolons.
+    Word,
 }
 
 impl<'t> Reader<'t> {
@@ -135,6 +146,13 @@ impl<'t> Reader<'t> {
         }
     }
 
+    fn plugin(&mut self) -> Block {
+        self.opening = Opening::Word;
+        let block = self.block();
+        self.opening = Opening::Block;
+        block
+    }
+
     fn item(&mut self, above: Vec<String>) -> Item {
         let first = self.peek();
         let before = &self.text[..first.offset];
@@ -156,11 +174,14 @@ impl<'t> Reader<'t> {
                     self.at += 1;
                     return item;
                 }
-                TokenKind::Op(b'{') => {
+                TokenKind::Op(b'{') if self.opening == Opening::Block => {
                     self.remember(&mut item, first);
                     self.at += 1;
-                    let skips = item.keyword() == "skip";
-                    item.block = Some(if skips { self.skipped() } else { self.block() });
+                    item.block = Some(match item.keyword() {
+                        "skip" => self.skipped(),
+                        "plugin" => self.plugin(),
+                        _ => self.block(),
+                    });
                     if self.peek().is_op(b'}') {
                         self.at += 1;
                     }

@@ -191,6 +191,8 @@ impl Bench {
             .env("DRBD_DRIVER_VERSION_OVERRIDE", "8.4.11")
             .env("DRBD_DONT_WARN_ON_VERSION_MISMATCH", "1")
             .env("DRBD_ERA", self.era)
+            // Where the test bed looks is no business of handlers.
+            .env_remove("DRBD_PROGRAMS")
             // Below a file there can be no engine, and none is started.
             .env("DRBD_RUN_DIR", self.path("stand-in").join("run"))
             .stdin(stdin)
