@@ -93,7 +93,7 @@ struct App {
     node: Node,
     config: Config,
     invalid: bool,
-    first_uses: std::collections::HashMap<String, (std::sync::Arc<str>, u32)>,
+    first_uses: compat::config::FirstUses,
     runner: Runner,
     deferred: Vec<Staged>,
     /// Set when something is printed in the words of a series before 8.4.

@@ -1,9 +1,9 @@
 //! What must hold before a command may work on a resource (spec 10 sections 5.5 to 5.7).
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use compat::{
-    config::{Identity, LocalAddresses, Node},
+    config::{FirstUses, Identity, LocalAddresses, Node},
     model::{Address, Config, Host, HostKind, Resource, Setting, Settings},
 };
 use drbd_options::{Era, NumberError, Scale};
@@ -315,7 +315,7 @@ fn target_minor(config: &Config, value: &str) -> Result<Result<u32, Unresolved>,
 pub fn verify_ip(
     resource: &Resource,
     addresses: &LocalAddresses,
-    first_uses: &HashMap<String, (Arc<str>, u32)>,
+    first_uses: &FirstUses,
 ) -> Option<String> {
     let host = resource.my_host()?;
     let address = host.address.as_ref()?;
@@ -334,9 +334,6 @@ pub fn verify_ip(
     ))
 }
 
-fn first_use<'u>(
-    address: &Address,
-    first_uses: &'u HashMap<String, (Arc<str>, u32)>,
-) -> Option<&'u (Arc<str>, u32)> {
+fn first_use<'u>(address: &Address, first_uses: &'u FirstUses) -> Option<&'u (Arc<str>, u32)> {
     first_uses.get(&format!("{}:{}", address.host, address.port))
 }

@@ -10,6 +10,7 @@ use std::{
 use crate::model::{Config, Dialect};
 
 use super::{
+    FirstUses,
     diagnostic::{Abort, About, Diagnostic, Severity, Source},
     storage::Storage,
     token::Token,
@@ -74,12 +75,9 @@ pub(super) struct Session {
     pub depth: u32,
     /// Rank of the next option.
     pub rank: u32,
-    whole: HashMap<String, First>,
-    resource: HashMap<String, First>,
+    whole: FirstUses,
+    resource: FirstUses,
 }
-
-/// File and line of a first use.
-type First = (Arc<str>, u32);
 
 impl Session {
     pub fn new(storage: Rc<dyn Storage>, mode: Mode, uniqueness: Uniqueness) -> Self {
@@ -99,8 +97,8 @@ impl Session {
             last_shown: Arc::from(""),
             depth: 0,
             rank: 0,
-            whole: HashMap::new(),
-            resource: HashMap::new(),
+            whole: FirstUses::default(),
+            resource: FirstUses::default(),
         }
     }
 
@@ -169,7 +167,7 @@ impl Session {
     }
 
     /// The table of the whole configuration, for checks after parsing.
-    pub fn into_names(self) -> HashMap<String, (Arc<str>, u32)> {
+    pub fn into_names(self) -> FirstUses {
         self.whole
     }
 }

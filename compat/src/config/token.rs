@@ -1,6 +1,8 @@
 //! Tokens and the numbers by which parse errors name them (spec 10 section 12).
 
-use std::{collections::HashMap, sync::LazyLock};
+use std::sync::LazyLock;
+
+use foldhash::HashMap;
 
 use drbd_options::{ALL, Era, Form, Kind, OptionRow, Section};
 
@@ -115,7 +117,7 @@ keywords! {
 
 static WORDS: LazyLock<HashMap<&'static str, TokenKind>> = LazyLock::new(|| {
     let options = ALL.iter().flat_map(|table| table.iter());
-    let mut words = HashMap::new();
+    let mut words = HashMap::default();
     for row in options.filter(|row| is_read_by_84(row)) {
         words.insert(row.name, TokenKind::Option);
         words.extend(row.older.iter().map(|s| (s.name, TokenKind::Option)));
