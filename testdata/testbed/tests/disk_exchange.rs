@@ -94,38 +94,47 @@ fn assert_attached_alike(disk: &Path) -> Attached {
     genuine
 }
 
+/// The Primary dies with a hot activity log; gives its disk.
+fn crash_as_primary(primary: impl Node, second: &dyn Node) -> tempfile::NamedTempFile {
+    first_day(&primary, second);
+    write_checked(&primary, 0, 8);
+    primary.kill();
+    second.wait("alone", &|device| device.connection != "Connected");
+    copy_of_disk(&primary)
+}
+
+/// The other implementation has the disk now: the peer sends it exactly what was hot. Then it is
+/// Primary, writes, and lets go of the disk in good order.
+fn go_on(first: impl Node, second: &dyn Node, genuine: &Attached) -> tempfile::NamedTempFile {
+    let mark = second.log().len();
+    first.sh("drbdadm up r0");
+    assert_eq!(announced_resync(second, mark), genuine.out_of_sync);
+    wait_in_sync(&first, second);
+    first.sh("drbdadm primary r0");
+    read_checked(&first, 0, 8);
+    write_checked(&first, 8, 4);
+    first.sh("drbdadm secondary r0 && drbdadm down r0 && sync");
+    copy_of_disk(&first)
+}
+
+/// Back where it came from: both were in sync, so nothing has to move.
+fn come_back(first: impl Node, second: &dyn Node) {
+    connects_without_resync(&first, second);
+    first.sh("drbdadm primary r0");
+    read_checked(&first, 8, 4);
+    assert_same_data(&first, second, first.device_size());
+}
+
 #[test]
 fn our_engine_takes_over_the_disk_of_a_crashed_kernel_primary() {
     let network = f2::network().unwrap();
     let kernel = KernelPeer::start(&network, f2::FIRST, DISK_MIB).unwrap();
     let second = Ours::start(&network, f2::SECOND, DISK_MIB);
-    first_day(&kernel, &second);
-    write_checked(&kernel, 0, 8);
-    kernel.kill();
-    second.wait("alone", &|device| device.connection != "Connected");
-    let disk = copy_of_disk(&kernel);
-    drop(kernel);
+    let disk = crash_as_primary(kernel, &second);
     let genuine = assert_attached_alike(disk.path());
-
-    let first = Ours::start_with_disk(&network, f2::FIRST, disk.path());
-    let mark = second.log().len();
-    first.sh("drbdadm up r0");
-    assert_eq!(announced_resync(&second, mark), genuine.out_of_sync);
-    wait_in_sync(&first, &second);
-    first.sh("drbdadm primary r0");
-    read_checked(&first, 0, 8);
-    write_checked(&first, 8, 4);
-    let size = first.device_size();
-
-    // And back into the kernel: both were in sync, so nothing has to move.
-    first.sh("drbdadm secondary r0 && drbdadm down r0 && sync");
-    let disk = copy_of_disk(&first);
-    drop(first);
-    let kernel = kernel_with(&network, f2::FIRST, disk.path());
-    connects_without_resync(&kernel, &second);
-    kernel.sh("drbdadm primary r0");
-    read_checked(&kernel, 8, 4);
-    assert_same_data(&kernel, &second, size);
+    let ours = Ours::start_with_disk(&network, f2::FIRST, disk.path());
+    let disk = go_on(ours, &second, &genuine);
+    come_back(kernel_with(&network, f2::FIRST, disk.path()), &second);
 }
 
 #[test]
@@ -133,32 +142,14 @@ fn the_kernel_takes_over_the_disk_of_our_killed_primary() {
     let network = f2::network().unwrap();
     let ours = Ours::start(&network, f2::FIRST, DISK_MIB);
     let second = KernelPeer::start(&network, f2::SECOND, DISK_MIB).unwrap();
-    first_day(&ours, &second);
-    write_checked(&ours, 0, 8);
-    ours.kill();
-    second.wait("alone", &|device| device.connection != "Connected");
-    let disk = copy_of_disk(&ours);
-    drop(ours);
+    let disk = crash_as_primary(ours, &second);
     let genuine = assert_attached_alike(disk.path());
-
-    let first = kernel_with(&network, f2::FIRST, disk.path());
-    let mark = second.log().len();
-    first.sh("drbdadm up r0");
-    assert_eq!(announced_resync(&second, mark), genuine.out_of_sync);
-    wait_in_sync(&first, &second);
-    first.sh("drbdadm primary r0");
-    read_checked(&first, 0, 8);
-    write_checked(&first, 8, 4);
-    let size = first.device_size();
-
-    first.sh("drbdadm secondary r0 && drbdadm down r0 && sync");
-    let disk = copy_of_disk(&first);
-    drop(first);
-    let ours = Ours::start_with_disk(&network, f2::FIRST, disk.path());
-    connects_without_resync(&ours, &second);
-    ours.sh("drbdadm primary r0");
-    read_checked(&ours, 8, 4);
-    assert_same_data(&ours, &second, size);
+    let kernel = kernel_with(&network, f2::FIRST, disk.path());
+    let disk = go_on(kernel, &second, &genuine);
+    come_back(
+        Ours::start_with_disk(&network, f2::FIRST, disk.path()),
+        &second,
+    );
 }
 
 /// `new` comes up with its disk beside the running `peer`.
