@@ -267,31 +267,39 @@ fn plain_word(text: &[u8]) -> Option<(u64, &[u8])> {
     let [b'0', b'x', digits @ .., b';'] = word else {
         return None;
     };
-    let digits: &[u8; 16] = digits;
-    let mut values = [0; 16];
-    let mut bad = false;
-    // Without a branch, so that all sixteen are computed at once.
-    for (value, &digit) in values.iter_mut().zip(digits) {
-        let number = digit.wrapping_sub(b'0');
-        let letter = (digit | 0x20).wrapping_sub(b'a');
-        bad |= number > 9 && letter > 5;
-        *value = if number > 9 {
-            letter.wrapping_add(10)
-        } else {
-            number
-        };
+    let (high, low) = digits.split_first_chunk::<8>()?;
+    let (high, low) = (hex_digits(*high)?, hex_digits(*low.as_array()?)?);
+    Some((u64::from(high) << 32 | u64::from(low), rest))
+}
+
+/// Eight hexadecimal digits. All of them at once, as the bytes of a number: a bitmap of scattered
+/// words is hundreds of megabytes of them.
+fn hex_digits(digits: [u8; 8]) -> Option<u32> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const TOPS: u64 = 0x80 * ONES;
+    let text = u64::from_be_bytes(digits);
+    // Of ASCII characters no sum below carries into the next byte; it has the top bit where the
+    // character is not below the limit.
+    let reaches = |text: u64, limit: u8| text + u64::from(0x80 - limit) * ONES;
+    if text & TOPS != 0 {
+        return None;
     }
-    // From one nibble a byte to one value: neighbours are joined four times.
-    let mut joined = u128::from_be_bytes(values);
+    let digit = reaches(text, b'0') & !reaches(text, b'9' + 1);
+    let lower = text | (0x20 * ONES);
+    let letter = reaches(lower, b'a') & !reaches(lower, b'f' + 1);
+    if (digit | letter) & TOPS != TOPS {
+        return None;
+    }
+    // A letter is nine more than its low four bits.
+    let mut joined = (text & (0x0f * ONES)) + 9 * (text >> 6 & ONES);
     for (shift, mask) in [
-        (4, 0x00ff_00ff_00ff_00ff_00ff_00ff_00ff_00ff),
-        (8, 0x0000_ffff_0000_ffff_0000_ffff_0000_ffff),
-        (16, 0x0000_0000_ffff_ffff_0000_0000_ffff_ffff),
-        (32, 0x0000_0000_0000_0000_ffff_ffff_ffff_ffff),
+        (4, 0x00ff_00ff_00ff_00ff),
+        (8, 0x0000_ffff_0000_ffff),
+        (16, 0x0000_0000_ffff_ffff),
     ] {
         joined = (joined | joined >> shift) & mask;
     }
-    (!bad).then_some((joined as u64, rest))
+    Some(joined as u32)
 }
 
 const fn is_word(byte: u8) -> bool {
@@ -367,7 +375,9 @@ mod tests {
                     " ", "\n", "0x00000000000000FF;", "0x0123456789abCDEF;", "3 times ",
                     "12345678901234567 times ", "40 times 0xFFFFFFFFFFFFFFFF;", "7",
                     "0x00000000000000F;", "0x00000000000000FF ;", "0X00000000000000FF;", "}", "#",
-                    "0x00000000000000FG;", "0x`/:@[~00000000000;",
+                    "0x00000000000000FG;", "0x`/:@[~00000000000;", "0x0/:@G`gaz000000000;",
+                    "0x/000000000000000;", "0x000000000000000:;", "0x00000000@0000000;",
+                    "0x00000\u{e9}000000000;", "0xFEDCBA9876543210;",
                 ]),
                 0..30,
             ),
