@@ -247,7 +247,7 @@ impl MetaDevice {
 }
 
 /// What the command needs of a device; the crash tests put a recorder in its place.
-pub trait Medium {
+pub trait Medium: Sync {
     /// Size in bytes.
     fn size(&self) -> ByteCount;
     /// Block device or file.

@@ -1,26 +1,23 @@
 //! `create-md` (spec 40 section 11).
 
-use std::io::IsTerminal;
-
 use drbd_types::ByteCount;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::al;
 use super::args::BitmapMode;
+use super::bitmap_writer::{self, Area};
 use super::console::{Answer, FAILED_IO, FAILED_USE, Failure, ppsize};
 use super::conversion;
 use super::probing::{self, Target};
 use super::resize;
 use super::session::{Found, Opened, Session, permit};
 use super::store::{Store, Writing};
-use crate::device::{Kind, PageBuffer, errno_text};
+use crate::device::{Kind, errno_text};
 use crate::layout::{Placement, bitmap_sectors, superblock_byte};
 use crate::record::{Format, Record};
+use crate::text::parser::Words;
 
-/// Bytes zeroed by one write.
+/// Bytes zeroed by one write, as the traces of the genuine tool show.
 const ZERO_CHUNK: usize = 1 << 20;
-/// A bitmap that takes noticeably long to zero gets a progress bar.
-const BAR_FROM: u64 = 64 << 20;
 
 /// Meta-data that is already there.
 pub struct Existing {
@@ -337,19 +334,17 @@ fn zero_bitmap(
     session.con.warn(format_args!(
         "initializing bitmap ({size}) to all zero using pwrite"
     ));
-    let bar = progress(length);
-    let zeros = PageBuffer::new(ZERO_CHUNK.min(usize::try_from(length).unwrap_or(ZERO_CHUNK)));
-    let mut done = 0;
-    while done < length {
-        let count = (length - done).min(zeros.len() as u64);
-        let piece = &zeros[..count as usize];
-        let position = at.wrapping_add(done);
-        store.write(&mut session.con, "md_initialize_common:BM", position, piece)?;
-        done += count;
-        bar.set_position(done);
-    }
-    bar.finish_and_clear();
-    Ok(())
+    let area = Area {
+        tag: "md_initialize_common:BM",
+        at,
+        length,
+        piece: ZERO_CHUNK,
+    };
+    let zeros = Words {
+        count: length / 8,
+        word: 0,
+    };
+    bitmap_writer::write(&mut session.con, store, area, |writer| writer.put(zeros))
 }
 
 /// A dry run leaves the bitmap alone: the genuine tool wipes it (spec 40 section 8).
@@ -361,14 +356,4 @@ fn fast_zero(store: &Store, at: u64, length: u64) -> Result<(), String> {
         return Ok(());
     }
     store.zero_out(at, length).map_err(|e| errno_text(&e))
-}
-
-/// A bar on a terminal, nothing elsewhere.
-pub fn progress(length: u64) -> ProgressBar {
-    if length < BAR_FROM || !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let style = ProgressStyle::with_template("{bar:40} {percent}% {binary_bytes_per_sec} {eta}")
-        .unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::stderr()).with_style(style)
 }

@@ -8,6 +8,7 @@
 
 mod al;
 pub(crate) mod args;
+mod bitmap_writer;
 mod console;
 mod conversion;
 #[cfg(test)]

@@ -11,21 +11,20 @@ use drbd_types::{ByteCount, MdFlags, SectorCount};
 
 use super::al;
 use super::args::Options;
-use super::console::{Answer, Console, FAILED_IO, FAILED_USE, Failure};
-use super::create::{announce, progress};
+use super::bitmap_writer::{self, Area};
+use super::console::{Answer, FAILED_IO, FAILED_USE, Failure};
+use super::create::announce;
 use super::probing::{self, Target};
 use super::report;
 use super::session::{Found, Session, permit};
 use super::store::Store;
-use crate::bitmap;
-use crate::device::PageBuffer;
 use crate::layout::Placement;
 use crate::record::validate::MAX_AL_BLOCKS;
 use crate::record::{Format, Generation, GenerationCounts, Record};
 use crate::text::parser::{DumpError, Head, Ids, Mark, Parser, Words};
 
-/// Bitmap bytes written at once.
-const CHUNK: usize = 4 << 20;
+/// Bitmap bytes in one write: small enough for the caches, large enough for the disk.
+const PIECE: usize = 1 << 20;
 const TAG: &str = "meta_restore_md";
 
 /// `restore-md [FILE]`
@@ -336,76 +335,15 @@ fn write_bitmap(
     let format = session.call.format;
     let mut parser = source.parser()?;
     read_head(&mut parser, format)?;
-    let mut writer = BitmapWriter {
-        con: &mut session.con,
-        store,
-        bar: progress(length),
+    let area = Area {
+        tag: TAG,
         at,
-        buffer: PageBuffer::new(CHUNK),
-        uniform: None,
-        filled: 0,
-        done: 0,
         length,
+        piece: PIECE,
     };
-    parser.bitmap(|words| writer.put(words))?;
-    writer.finish()
-}
-
-struct BitmapWriter<'a, 'c> {
-    con: &'a mut Console<'c>,
-    store: &'a Store,
-    bar: indicatif::ProgressBar,
-    at: u64,
-    buffer: PageBuffer,
-    /// The word that the whole buffer consists of, if it is one.
-    uniform: Option<u64>,
-    filled: usize,
-    done: u64,
-    length: u64,
-}
-
-impl BitmapWriter<'_, '_> {
-    fn put(&mut self, Words { count, word }: Words) -> Result<(), Failure> {
-        let mut count = count;
-        while count > 0 && self.done + (self.filled as u64) < self.length {
-            let left = self.length - self.done - self.filled as u64;
-            let room = ((CHUNK - self.filled) as u64).min(left) / 8;
-            let now = room.min(count);
-            let end = self.filled + now as usize * 8;
-            // Of a long run every buffer but the first is filled already.
-            let whole = self.filled == 0 && end == CHUNK;
-            if !whole || self.uniform != Some(word) {
-                bitmap::fill(word, &mut self.buffer[self.filled..end]);
-                self.uniform = whole.then_some(word);
-            }
-            self.filled = end;
-            count -= now;
-            if self.filled == CHUNK {
-                self.flush()?;
-            }
-        }
-        Ok(())
-    }
-
-    fn flush(&mut self) -> Result<(), Failure> {
-        let padded = self.filled.next_multiple_of(512);
-        self.buffer[self.filled..padded].fill(0);
-        if padded > 0 {
-            let piece = &self.buffer[..padded];
-            self.store
-                .write(self.con, TAG, self.at.wrapping_add(self.done), piece)?;
-        }
-        self.done += self.filled as u64;
-        self.filled = 0;
-        self.bar.set_position(self.done);
-        Ok(())
-    }
-
-    fn finish(mut self) -> Result<(), Failure> {
-        self.flush()?;
-        self.bar.finish_and_clear();
-        Ok(())
-    }
+    bitmap_writer::write(&mut session.con, store, area, |writer| {
+        parser.bitmap(|words| writer.put(words))
+    })
 }
 
 impl From<DumpError> for Failure {

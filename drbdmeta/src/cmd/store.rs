@@ -112,25 +112,50 @@ impl Store {
         at: u64,
         bytes: &[u8],
     ) -> Result<(), Failure> {
+        if self.announce(con, tag, at, bytes)? == Writing::DryRun {
+            return Ok(());
+        }
+        self.medium
+            .write_at(ByteCount(at), bytes)
+            .map_err(|error| self.write_failed(tag, at, bytes.len(), &error))
+    }
+
+    /// Checks and traces a write that the caller then does, or leaves out in a dry run.
+    pub fn announce(
+        &self,
+        con: &mut Console<'_>,
+        tag: &str,
+        at: u64,
+        bytes: &[u8],
+    ) -> Result<Writing, Failure> {
         self.check_range(con, tag, at, bytes.len() as u64)?;
         let length = bytes.len();
         let fd = self.medium.descriptor();
         let call = format!(" {tag:<26}: pwrite({fd}, ...,{length:6},{:12})", at as i64);
         if self.writing == Writing::DryRun {
             con.warn(format_args!("{call} SKIPPED DUE TO DRY-RUN"));
-            return Ok(());
+            return Ok(Writing::DryRun);
         }
         con.trace(2, call);
         if con.verbosity() > 10 {
             hexdump(con, at, bytes);
         }
-        self.medium.write_at(ByteCount(at), bytes).map_err(|error| {
-            let text = errno_text(&error);
-            Failure::new(
-                FAILED_IO,
-                format_args!("pwrite({fd},...,{length},{at}) in {tag} failed: {text}"),
-            )
-        })
+        Ok(Writing::Real)
+    }
+
+    /// What a write that failed is reported as.
+    pub fn write_failed(&self, tag: &str, at: u64, length: usize, error: &io::Error) -> Failure {
+        let fd = self.medium.descriptor();
+        let text = errno_text(error);
+        Failure::new(
+            FAILED_IO,
+            format_args!("pwrite({fd},...,{length},{at}) in {tag} failed: {text}"),
+        )
+    }
+
+    /// The device, for writes that were announced.
+    pub fn medium(&self) -> &dyn Medium {
+        &*self.medium
     }
 
     /// Writes a superblock.

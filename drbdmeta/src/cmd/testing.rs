@@ -7,6 +7,7 @@ use std::fmt;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 
 use drbd_types::ByteCount;
 
@@ -23,7 +24,7 @@ const ZEROS: [u8; PAGE as usize] = [0; PAGE as usize];
 #[derive(Clone)]
 pub struct Image {
     size: u64,
-    pages: BTreeMap<u64, Rc<[u8; PAGE as usize]>>,
+    pages: BTreeMap<u64, Arc<[u8; PAGE as usize]>>,
 }
 
 impl fmt::Debug for Image {
@@ -60,8 +61,8 @@ impl Image {
             let page = self
                 .pages
                 .entry(at / PAGE)
-                .or_insert_with(|| Rc::new(ZEROS));
-            Rc::make_mut(page)[inside..inside + count].copy_from_slice(now);
+                .or_insert_with(|| Arc::new(ZEROS));
+            Arc::make_mut(page)[inside..inside + count].copy_from_slice(now);
             at += count as u64;
             rest = later;
         }
@@ -89,7 +90,7 @@ impl Image {
 
 impl PartialEq for Image {
     fn eq(&self, other: &Self) -> bool {
-        let missing = Rc::new(ZEROS);
+        let missing = Arc::new(ZEROS);
         let covered = |a: &Self, b: &Self| {
             a.pages
                 .iter()
@@ -109,14 +110,14 @@ pub enum Step {
 /// A disk in memory that remembers every step.
 #[derive(Clone)]
 struct Disk {
-    image: Rc<RefCell<Image>>,
-    steps: Rc<RefCell<Vec<Step>>>,
+    image: Arc<Mutex<Image>>,
+    steps: Arc<Mutex<Vec<Step>>>,
     kind: Kind,
 }
 
 impl Medium for Disk {
     fn size(&self) -> ByteCount {
-        self.image.borrow().size()
+        self.image.lock().unwrap().size()
     }
     fn kind(&self) -> Kind {
         self.kind
@@ -128,15 +129,15 @@ impl Medium for Disk {
         Ok(())
     }
     fn read_up_to(&self, at: ByteCount, buffer: &mut [u8]) -> io::Result<usize> {
-        let image = self.image.borrow();
+        let image = self.image.lock().unwrap();
         let left = usize::try_from(image.size.saturating_sub(at.0)).unwrap_or(usize::MAX);
         let count = left.min(buffer.len());
         buffer[..count].copy_from_slice(&image.read(at.0, count));
         Ok(count)
     }
     fn write_at(&self, at: ByteCount, bytes: &[u8]) -> io::Result<()> {
-        self.image.borrow_mut().write(at.0, bytes);
-        self.steps.borrow_mut().push(Step::Write {
+        self.image.lock().unwrap().write(at.0, bytes);
+        self.steps.lock().unwrap().push(Step::Write {
             at: at.0,
             bytes: bytes.to_vec(),
         });
@@ -146,7 +147,7 @@ impl Medium for Disk {
         self.write_at(at, &vec![0; length.0 as usize])
     }
     fn flush(&self) -> io::Result<()> {
-        self.steps.borrow_mut().push(Step::Flush);
+        self.steps.lock().unwrap().push(Step::Flush);
         Ok(())
     }
 }
@@ -202,8 +203,8 @@ pub fn run(image: &Image, line: &str, state: &Path) -> Outcome {
     let verbosity = parsed.options.verbosity;
     let call = super::resolve(&env, parsed).expect("a line of a test");
     let disk = Disk {
-        image: Rc::new(RefCell::new(image.clone())),
-        steps: Rc::default(),
+        image: Arc::new(Mutex::new(image.clone())),
+        steps: Arc::default(),
         kind: match line.starts_with("v06") {
             true => Kind::RegularFile,
             false => Kind::BlockDevice,
@@ -231,7 +232,7 @@ pub fn run(image: &Image, line: &str, state: &Path) -> Outcome {
         status,
         stdout: out.text(),
         stderr: err.text() + &last_words,
-        image: disk.image.borrow().clone(),
-        steps: disk.steps.borrow().clone(),
+        image: disk.image.lock().unwrap().clone(),
+        steps: disk.steps.lock().unwrap().clone(),
     }
 }
