@@ -8,7 +8,8 @@
 //! | [`Claim::Attach`] (engine) | `O_EXCL`, shared `flock` | exclusive `flock` |
 //! | [`Claim::Modify`] (command that writes) | `O_EXCL`, exclusive `flock` | exclusive `flock` |
 //! | [`Claim::Inspect`] (command that reads) | `O_EXCL` | - |
-//! | [`Claim::Shared`] (indexed meta-data: a slot of a shared device) | - | - |
+//! | [`Claim::Slot`] (both: indexed meta-data, a slot of a shared device) | record lock of the slot | same |
+//! | [`Claim::Shared`] (`--force`, or reading a slot) | - | - |
 //!
 //! The shared `flock` of the engine lets udev probe the device (it takes a shared one as well) but
 //! is seen by a writing command even when `--force` made it give up `O_EXCL`.
@@ -22,8 +23,13 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use drbd_types::ByteCount;
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc;
 use rustix::fs::{FlockOperation, OFlags, SeekFrom, flock};
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
+
+use crate::layout::SLOT_SECTORS;
 
 /// udev holds its shared lock for the length of a probe: wait that long before refusing.
 const LOCK_PATIENCE: Duration = Duration::from_secs(1);
@@ -37,7 +43,10 @@ pub enum Claim {
     Modify,
     /// Look at meta-data.
     Inspect,
-    /// Share the device with the owners of other slots.
+    /// Serve a volume from one slot of indexed meta-data, or change it: the device is shared with
+    /// the owners of other slots.
+    Slot(u8),
+    /// Share the device with anybody.
     Shared,
 }
 
@@ -109,7 +118,7 @@ impl MetaDevice {
             error,
         };
         let mut flags = OFlags::empty();
-        if claim != Claim::Shared {
+        if !matches!(claim, Claim::Shared | Claim::Slot(_)) {
             flags |= OFlags::EXCL;
         }
         if caching == Caching::Direct {
@@ -151,6 +160,7 @@ impl MetaDevice {
     pub fn lock(&self, claim: Claim) -> io::Result<()> {
         let (now, patient) = match (claim, self.kind) {
             (Claim::Inspect | Claim::Shared, _) => return Ok(()),
+            (Claim::Slot(number), _) => return self.lock_slot(number),
             (Claim::Attach, Kind::BlockDevice) => (
                 FlockOperation::NonBlockingLockShared,
                 FlockOperation::LockShared,
@@ -163,6 +173,26 @@ impl MetaDevice {
         match flock(&self.file, now) {
             Err(rustix::io::Errno::WOULDBLOCK) => self.lock_patiently(patient),
             other => other.map_err(io::Error::from),
+        }
+    }
+
+    /// A record lock of the open file description, so that it ends with the last descriptor and
+    /// keeps out other minors of the same process, too.
+    fn lock_slot(&self, number: u8) -> io::Result<()> {
+        let length = SLOT_SECTORS * 512;
+        let outside = |_| io::Error::from(io::ErrorKind::InvalidInput);
+        let range = libc::flock {
+            l_type: libc::F_WRLCK as libc::c_short,
+            l_whence: libc::SEEK_SET as libc::c_short,
+            l_start: (u64::from(number) * length).try_into().map_err(outside)?,
+            l_len: length.try_into().map_err(outside)?,
+            // The kernel wants it so: the lock belongs to no process.
+            l_pid: 0,
+        };
+        match fcntl(&self.file, FcntlArg::F_OFD_SETLK(&range)) {
+            Err(Errno::EACCES | Errno::EAGAIN) => Err(io::ErrorKind::WouldBlock.into()),
+            Err(error) => Err(error.into()),
+            Ok(_) => Ok(()),
         }
     }
 
@@ -351,6 +381,24 @@ mod tests {
         assert!(open(Claim::Inspect).is_ok());
         drop(engine);
         assert!(open(Claim::Modify).is_ok());
+    }
+
+    #[test]
+    fn a_slot_has_one_owner_while_the_others_are_free() {
+        let file = file(1 << 20);
+        let open = |claim| MetaDevice::open(file.path(), claim, Caching::Cached);
+        let first = open(Claim::Slot(0)).unwrap();
+        assert!(matches!(
+            open(Claim::Slot(0)),
+            Err(OpenError::Locked { .. })
+        ));
+        assert!(open(Claim::Slot(1)).is_ok());
+        assert!(open(Claim::Slot(255)).is_ok());
+        assert!(open(Claim::Shared).is_ok());
+        let kept = first.into_file();
+        assert!(open(Claim::Slot(0)).is_err());
+        drop(kept);
+        assert!(open(Claim::Slot(0)).is_ok());
     }
 
     #[test]

@@ -40,7 +40,8 @@ impl Session<'_> {
     pub(super) fn open_store(&mut self) -> Result<Store, Failure> {
         let mut caching = Caching::Direct;
         let mut claim = match (self.call.placement, self.call.command.effect) {
-            (Placement::Indexed(_), _) => Claim::Shared,
+            (Placement::Indexed(slot), Effect::Modifies) => Claim::Slot(slot),
+            (Placement::Indexed(_), Effect::Reads) => Claim::Shared,
             (_, Effect::Modifies) => Claim::Modify,
             (_, Effect::Reads) => Claim::Inspect,
         };
@@ -72,7 +73,9 @@ impl Session<'_> {
             }
         };
         if claim == Claim::Shared && self.call.command.effect == Effect::Modifies {
-            self.refuse_engine_held(&*device)?;
+            // `O_EXCL` was given up, but an engine that serves a volume from the device still
+            // shows by its lock.
+            device.lock(Claim::Modify).map_err(|_| self.configured())?;
         }
         self.check_kind(&*device)?;
         Ok(self.guard(device))
@@ -91,15 +94,6 @@ impl Session<'_> {
             RangeCheck::Strict
         };
         Store::new(device, writing, check)
-    }
-
-    /// `O_EXCL` was given up, but an engine that serves a volume from the device still shows by
-    /// its lock. Slots of an indexed device have other owners, legitimately.
-    fn refuse_engine_held(&self, device: &dyn Medium) -> Result<(), Failure> {
-        if matches!(self.call.placement, Placement::Indexed(_)) {
-            return Ok(());
-        }
-        device.lock(Claim::Modify).map_err(|_| self.configured())
     }
 
     fn confirm_sharing(&mut self) -> Result<(), Failure> {

@@ -63,7 +63,7 @@ pub fn attach(devices: &Devices, transaction: u32) -> Result<(Store, DiskImage),
     let same = is_same(&devices.data, &devices.meta);
     let meta = match (same, devices.placement) {
         (true, _) if devices.placement.is_internal() => None,
-        (_, Placement::Indexed(_)) => Some(Claim::Shared),
+        (_, Placement::Indexed(slot)) => Some(Claim::Slot(slot)),
         _ => Some(Claim::Attach),
     };
     if same && !devices.placement.is_internal() {
@@ -292,16 +292,29 @@ mod tests {
     const SIZE: u64 = 64 << 20;
 
     fn disk(change: impl FnOnce(&mut Superblock)) -> tempfile::NamedTempFile {
+        let file = blank(SIZE);
+        write_fresh(&file, SIZE, Placement::FlexInternal, change);
+        file
+    }
+
+    fn blank(size: u64) -> tempfile::NamedTempFile {
         let file = tempfile::NamedTempFile::new().unwrap();
-        file.as_file().set_len(SIZE).unwrap();
-        let layout =
-            Layout::compute(ByteCount(SIZE), Placement::FlexInternal, Striping::DEFAULT).unwrap();
+        file.as_file().set_len(size).unwrap();
+        file
+    }
+
+    fn write_fresh(
+        file: &tempfile::NamedTempFile,
+        size: u64,
+        placement: Placement,
+        change: impl FnOnce(&mut Superblock),
+    ) {
+        let layout = Layout::compute(ByteCount(size), placement, Striping::DEFAULT).unwrap();
         let mut sb = Superblock::fresh(&layout, Striping::DEFAULT);
         change(&mut sb);
         let block = sb.encode(sb.magic);
         let at = layout.superblock.0 * 512;
         file.as_file().write_all_at(&block, at).unwrap();
-        file
     }
 
     fn internal(file: &tempfile::NamedTempFile) -> Devices {
@@ -352,8 +365,7 @@ mod tests {
         assert_eq!(code(&internal(&unclean)), RetCode::MdUnclean);
         let odd = disk(|sb| sb.bm_offset = -60);
         assert_eq!(code(&internal(&odd)), RetCode::MdInvalid);
-        let blank = tempfile::NamedTempFile::new().unwrap();
-        blank.as_file().set_len(SIZE).unwrap();
+        let blank = blank(SIZE);
         assert_eq!(code(&internal(&blank)), RetCode::MdInvalid);
         let good = disk(|_| {});
         let indexed = Devices {
@@ -373,5 +385,24 @@ mod tests {
         let file = disk(|_| {});
         let _first = attach(&internal(&file), 0).unwrap();
         assert_eq!(code(&internal(&file)), RetCode::OpenDisk);
+    }
+    #[test]
+    fn a_slot_of_a_shared_device_belongs_to_one_volume() {
+        let size = 2 * layout::SLOT_SECTORS * 512;
+        let shared = blank(size);
+        let on_slot = |slot, data: &tempfile::NamedTempFile| Devices {
+            data: data.path().into(),
+            meta: shared.path().into(),
+            placement: Placement::Indexed(slot),
+        };
+        for slot in [0, 1] {
+            write_fresh(&shared, size, Placement::Indexed(slot), |_| {});
+        }
+        let data = [blank(SIZE), blank(SIZE), blank(SIZE)];
+        let first = attach(&on_slot(0, &data[0]), 0).unwrap();
+        assert_eq!(code(&on_slot(0, &data[1])), RetCode::OpenMdDisk);
+        let _second = attach(&on_slot(1, &data[1]), 0).unwrap();
+        drop(first);
+        let _again = attach(&on_slot(0, &data[2]), 0).unwrap();
     }
 }
