@@ -4,7 +4,7 @@
 use crate::command::Query;
 use crate::outcome::Stop;
 use drbd_control::{Message, StateInfo};
-use drbd_types::{ConnState, DiskState, MdFlags, Minor, Role, State};
+use drbd_types::{ConnState, DiskState, GenerationIds, Minor, Role, State};
 use std::fmt::{self, Write};
 
 /// The output of a query for the answer to GET_STATUS.
@@ -47,36 +47,6 @@ fn is_unconfigured(state: &State) -> bool {
     state.conn == ConnState::StandAlone && state.disk == DiskState::Diskless
 }
 
-/// The flags of a generation line, in its order.
-const GI_FLAGS: [MdFlags; 7] = [
-    MdFlags::CONSISTENT,
-    MdFlags::WAS_UP_TO_DATE,
-    MdFlags::PRIMARY_IND,
-    MdFlags::CONNECTED_IND,
-    MdFlags::FULL_SYNC,
-    MdFlags::PEER_OUT_DATED,
-    MdFlags::CRASHED_PRIMARY,
-];
-
-const GI_HEAD: &str = "
-       +--<  Current data generation UUID  >-
-       |               +--<  Bitmap's base data generation UUID  >-
-       |               |                 +--<  younger history UUID  >-
-       |               |                 |         +-<  older history  >-
-       V               V                 V         V
-";
-const GI_FOOT: &str =
-    "                                                                    ^ ^ ^ ^ ^ ^ ^
-                                      -<  Data consistency flag  >--+ | | | | | |
-                             -<  Data was/is currently up-to-date  >--+ | | | | |
-                                  -<  Node was/is currently primary  >--+ | | | |
-                                  -<  Node was/is currently connected  >--+ | | |
-         -<  Node was in the progress of setting all bits in the bitmap  >--+ | |
-                        -<  The peer's disk was out-dated or inconsistent  >--+ |
-      -<  This node was a crashed primary, and has not seen its peer since   >--+
-
-";
-
 fn generations(query: Query, info: &StateInfo, state: State) -> Stop {
     let fail = |text: &str| Stop {
         exit: 1,
@@ -91,63 +61,16 @@ fn generations(query: Query, info: &StateInfo, state: State) -> Stop {
     if state.disk == DiskState::Diskless {
         return fail("Device has no disk");
     }
-    let mut line = uuids.to_string();
-    for flag in GI_FLAGS {
-        line.push_str(if flags.contains(flag) { ":1" } else { ":0" });
-    }
-    line.push('\n');
+    let generation = GenerationIds { uuids, flags };
     let out = match query {
-        Query::ShowGi => format!("{GI_HEAD}{line}{GI_FOOT}{}", gi_words(flags)),
-        _ => line,
+        Query::ShowGi => generation.table().to_string(),
+        _ => format!("{generation}\n"),
     };
     Stop {
         out,
         err: String::new(),
         exit: 0,
     }
-}
-
-/// The flags in words.
-fn gi_words(flags: MdFlags) -> String {
-    let has = |flag| flags.contains(flag);
-    let mut out = "flags:".to_owned();
-    if has(MdFlags::CRASHED_PRIMARY) {
-        out.push_str(" crashed");
-    }
-    out.push(' ');
-    out.push_str(if has(MdFlags::PRIMARY_IND) {
-        "Primary"
-    } else {
-        "Secondary"
-    });
-    out.push_str(", ");
-    out.push_str(if has(MdFlags::CONNECTED_IND) {
-        "Connected"
-    } else {
-        "StandAlone"
-    });
-    out.push_str(", ");
-    out.push_str(if !has(MdFlags::CONSISTENT) {
-        "Inconsistent"
-    } else if has(MdFlags::WAS_UP_TO_DATE) {
-        "UpToDate"
-    } else {
-        "Outdated"
-    });
-    if has(MdFlags::FULL_SYNC) {
-        out.push_str(", need full sync");
-    }
-    if has(MdFlags::PEER_OUT_DATED) {
-        out.push_str(", peer Outdated");
-    }
-    out.push_str("\nmeta-data: ");
-    out.push_str(if has(MdFlags::AL_CLEAN) {
-        "clean"
-    } else {
-        "need apply-al"
-    });
-    out.push('\n');
-    out
 }
 
 /// Shell assignments for the answers to GET_STATUS.

@@ -1,23 +1,13 @@
 //! The commands about the state of the data: get-gi, show-gi, set-gi, dstate, outdate,
 //! invalidate, and the device identity (spec 40 section 10).
 
-use drbd_types::{MdFlags, UuidSet};
+use drbd_types::{GenerationIds, MdFlags, UuidSet};
 
 use super::console::{Answer, FAILED_IO, Failure, ppsize};
 use super::export;
 use super::session::Session;
 use crate::record::{Generation, GenerationCounts, Record};
 
-/// The flag columns of v08 behind the UUIDs, in their order.
-pub const UUID_FLAG_COLUMNS: [MdFlags; 7] = [
-    MdFlags::CONSISTENT,
-    MdFlags::WAS_UP_TO_DATE,
-    MdFlags::PRIMARY_IND,
-    MdFlags::CONNECTED_IND,
-    MdFlags::FULL_SYNC,
-    MdFlags::PEER_OUT_DATED,
-    MdFlags::CRASHED_PRIMARY,
-];
 /// The flag columns of v07 behind the counters; Consistent stands before them.
 pub const COUNT_FLAG_COLUMNS: [MdFlags; 3] = [
     MdFlags::PRIMARY_IND,
@@ -39,25 +29,23 @@ pub fn line(record: &Record) -> String {
         Generation::Counts(gc) => {
             let [human, timeout, connected, arbitrary] = gc.counts.map(u32::cast_signed);
             let consistent = gc.flags.contains(MdFlags::CONSISTENT);
-            let flags = columns(gc.flags, &COUNT_FLAG_COLUMNS);
+            let flags: String = COUNT_FLAG_COLUMNS
+                .iter()
+                .map(|flag| if gc.flags.contains(*flag) { ":1" } else { ":0" })
+                .collect();
             format!(
                 "{}:{human}:{timeout}:{connected}:{arbitrary}{flags}",
                 u8::from(consistent)
             )
         }
-        Generation::Uuids { uuids, flags } => {
-            format!("{uuids}{}", columns(*flags, &UUID_FLAG_COLUMNS))
-        }
+        &Generation::Uuids { uuids, flags } => shown(uuids, flags).to_string(),
         // Refused before anything is opened; a v09 block is no v07 or v08 meta-data.
         Generation::Nodes(_) => String::new(),
     }
 }
 
-fn columns(flags: MdFlags, order: &[MdFlags]) -> String {
-    order
-        .iter()
-        .map(|flag| if flags.contains(*flag) { ":1" } else { ":0" })
-        .collect()
+const fn shown(uuids: UuidSet, flags: MdFlags) -> GenerationIds {
+    GenerationIds { uuids, flags }
 }
 
 /// `show-gi`
@@ -69,72 +57,11 @@ pub fn show(session: &mut Session<'_>) -> Result<u8, Failure> {
     }
     let body = match &record.generation {
         Generation::Counts(gc) => counts_table(gc),
-        Generation::Uuids { flags, .. } => uuid_table(&record, *flags),
+        &Generation::Uuids { uuids, flags } => shown(uuids, flags).table().to_string(),
         Generation::Nodes(_) => String::new(),
     };
     session.con.say(format_args!("{body}{}", sizes(&record)));
     Ok(0)
-}
-
-fn uuid_table(record: &Record, flags: MdFlags) -> String {
-    let line = line(record);
-    let has = |flag| flags.contains(flag);
-    let crashed = if has(MdFlags::CRASHED_PRIMARY) {
-        " crashed"
-    } else {
-        ""
-    };
-    let role = if has(MdFlags::PRIMARY_IND) {
-        "Primary"
-    } else {
-        "Secondary"
-    };
-    let connection = if has(MdFlags::CONNECTED_IND) {
-        "Connected"
-    } else {
-        "StandAlone"
-    };
-    let disk = match (has(MdFlags::CONSISTENT), has(MdFlags::WAS_UP_TO_DATE)) {
-        (true, true) => "UpToDate",
-        (true, false) => "Outdated",
-        (false, _) => "Inconsistent",
-    };
-    let full_sync = if has(MdFlags::FULL_SYNC) {
-        ", need full sync"
-    } else {
-        ""
-    };
-    let peer = if has(MdFlags::PEER_OUT_DATED) {
-        ", peer Outdated"
-    } else {
-        ""
-    };
-    let log = if has(MdFlags::AL_CLEAN) {
-        "clean"
-    } else {
-        "need apply-al"
-    };
-    format!(
-        "
-       +--<  Current data generation UUID  >-
-       |               +--<  Bitmap's base data generation UUID  >-
-       |               |                 +--<  younger history UUID  >-
-       |               |                 |         +-<  older history  >-
-       V               V                 V         V
-{line}
-                                                                    ^ ^ ^ ^ ^ ^ ^
-                                      -<  Data consistency flag  >--+ | | | | | |
-                             -<  Data was/is currently up-to-date  >--+ | | | | |
-                                  -<  Node was/is currently primary  >--+ | | | |
-                                  -<  Node was/is currently connected  >--+ | | |
-         -<  Node was in the progress of setting all bits in the bitmap  >--+ | |
-                        -<  The peer's disk was out-dated or inconsistent  >--+ |
-      -<  This node was a crashed primary, and has not seen its peer since   >--+
-
-flags:{crashed} {role}, {connection}, {disk}{full_sync}{peer}
-meta-data: {log}
-"
-    )
 }
 
 fn counts_table(gc: &GenerationCounts) -> String {
@@ -312,7 +239,7 @@ fn set_uuids(
             slot.0 = value;
         }
     }
-    for column in UUID_FLAG_COLUMNS {
+    for column in GenerationIds::COLUMNS {
         fields.flag(flags, column)?;
     }
     Ok(())
