@@ -17,6 +17,7 @@
 //! * [`device`] makes the block devices; [`net`] finds peers.
 //! * [`control`] is the administrator's side; [`procfs`] the live `/proc/drbd`; [`log`] the
 //!   kernel-style messages; [`helper`] calls handlers.
+//!   `fuse` is what the file systems of `device` and `procfs` share.
 //! * [`daemon`] is the process; [`demo`] shows two nodes on one machine.
 
 pub use drbd_demo as demo;
@@ -25,6 +26,7 @@ pub mod buffer;
 pub mod control;
 pub mod daemon;
 pub mod device;
+mod fuse;
 pub mod helper;
 pub mod log;
 pub mod net;

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use drbd_core::ResourceStatus;
 use drbd_core::config::WriteOrdering;
@@ -22,6 +22,7 @@ use drbd_proc::{
     ActivityLog, BitCount, Congestion, Counters, Device, Io, KibPerSecond, Mark, Position,
     Progress, Snapshot, WireProtocol, render,
 };
+use drbd_types::ByteCount;
 use fuser::{
     BackgroundSession, Config, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation,
     INodeNo, LockOwner, OpenFlags, ReplyAttr, ReplyData, ReplyDirectory, ReplyEmpty, ReplyEntry,
@@ -30,10 +31,9 @@ use fuser::{
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
 use crate::control::object::Registry;
+use crate::fuse::{self, FILE};
 use crate::runtime::port::Command;
 
-/// The inode of the one file.
-const FILE: INodeNo = INodeNo(2);
 /// Its name.
 const NAME: &str = "drbd";
 /// How long a resource may take to answer: a stuck one is left out rather than blocking readers.
@@ -234,23 +234,7 @@ fn attributes(inode: INodeNo) -> Option<FileAttr> {
         FILE => (FileType::RegularFile, 0o444),
         _ => return None,
     };
-    Some(FileAttr {
-        ino: inode,
-        size: 0,
-        blocks: 0,
-        atime: UNIX_EPOCH,
-        mtime: UNIX_EPOCH,
-        ctime: UNIX_EPOCH,
-        crtime: UNIX_EPOCH,
-        kind,
-        perm,
-        nlink: 1,
-        uid: 0,
-        gid: 0,
-        rdev: 0,
-        blksize: 4096,
-        flags: 0,
-    })
+    Some(fuse::attributes(inode, kind, perm, ByteCount(0)))
 }
 
 const VALID: Duration = Duration::from_secs(60);

@@ -237,43 +237,9 @@ impl Registry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::buffer::Buffer;
-    use crate::device::{Access, DeviceNumber, RequestId};
+    use crate::device::request::testing::Unopened;
     use crate::runtime::port::port;
     use drbd_control::{Answer, Family, Nest, Op};
-    use drbd_types::SectorCount;
-    use rustix::io::Errno;
-    use std::io;
-    use std::path::PathBuf;
-
-    /// A device that nobody opens.
-    struct NoDevice;
-
-    impl Frontend for NoDevice {
-        fn complete(&self, _: RequestId, _: Result<Option<Buffer>, Errno>) {}
-        fn open(&self, _: Access) -> io::Result<()> {
-            Ok(())
-        }
-        fn close(&self) -> io::Result<()> {
-            Ok(())
-        }
-        fn is_held_open(&self) -> io::Result<bool> {
-            Ok(false)
-        }
-        fn resize(&self, _: SectorCount) -> io::Result<()> {
-            Ok(())
-        }
-        fn set_features(&self, _: Features) {}
-        fn set_links(&self, _: Vec<PathBuf>) -> io::Result<()> {
-            Ok(())
-        }
-        fn device_number(&self) -> Option<DeviceNumber> {
-            None
-        }
-        fn stop(&self) -> io::Result<()> {
-            Ok(())
-        }
-    }
 
     fn address(text: &str) -> Endpoint {
         Endpoint::new(Family::IPV4, text.parse().unwrap())
@@ -289,7 +255,7 @@ mod tests {
                 minor: Minor(minor),
                 disk: None,
                 features: Features::default(),
-                frontend: Arc::new(NoDevice),
+                frontend: Arc::new(Unopened(|_, _| ())),
             };
             shared.config().volumes.insert(VolumeNr(0), volume);
             if minor == 0 {

@@ -7,10 +7,10 @@
 use std::ffi::{OsStr, OsString};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use drbd_types::units::SECTOR_BYTES;
-use drbd_types::{Minor, Sector};
+use drbd_types::{ByteCount, Minor, Sector};
 use fuser::{
     FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, InitFlags,
     KernelConfig, LockOwner, OpenFlags, ReplyAttr, ReplyData, ReplyEmpty, ReplyEntry, ReplyOpen,
@@ -24,9 +24,7 @@ use super::{
     Unmap,
 };
 use crate::buffer::{Buffer, MAX_LENGTH, Pool};
-
-/// The inode of the one file.
-const FILE: INodeNo = INodeNo(2);
+use crate::fuse::{self, FILE};
 
 /// Attributes change only through `resize`, which asks for them explicitly.
 const ATTRIBUTES_VALID: Duration = Duration::from_secs(365 * 86_400);
@@ -199,23 +197,7 @@ impl Served {
             ),
             _ => return None,
         };
-        Some(FileAttr {
-            ino: inode,
-            size,
-            blocks: size / SECTOR_BYTES,
-            atime: UNIX_EPOCH,
-            mtime: UNIX_EPOCH,
-            ctime: UNIX_EPOCH,
-            crtime: UNIX_EPOCH,
-            kind,
-            perm,
-            nlink: 1,
-            uid: 0,
-            gid: 0,
-            rdev: 0,
-            blksize: 4096,
-            flags: 0,
-        })
+        Some(fuse::attributes(inode, kind, perm, ByteCount(size)))
     }
 }
 

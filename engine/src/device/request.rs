@@ -130,3 +130,43 @@ pub trait Frontend: Send + Sync {
     /// `EBUSY` (and nothing changed) while it is held open. Requests still in flight get `EIO`.
     fn stop(&self) -> io::Result<()>;
 }
+
+#[cfg(test)]
+/// A front end for the tests of its users.
+pub mod testing {
+    use super::*;
+
+    /// The front end of a device that nobody opens; completions go to the function.
+    pub struct Unopened<F>(pub F);
+
+    impl<F> Frontend for Unopened<F>
+    where
+        F: Fn(RequestId, Result<Option<Buffer>, Errno>) + Send + Sync,
+    {
+        fn complete(&self, id: RequestId, result: Result<Option<Buffer>, Errno>) {
+            self.0(id, result);
+        }
+        fn open(&self, _: Access) -> io::Result<()> {
+            Ok(())
+        }
+        fn close(&self) -> io::Result<()> {
+            Ok(())
+        }
+        fn is_held_open(&self) -> io::Result<bool> {
+            Ok(false)
+        }
+        fn resize(&self, _: SectorCount) -> io::Result<()> {
+            Ok(())
+        }
+        fn set_features(&self, _: Features) {}
+        fn set_links(&self, _: Vec<PathBuf>) -> io::Result<()> {
+            Ok(())
+        }
+        fn device_number(&self) -> Option<DeviceNumber> {
+            None
+        }
+        fn stop(&self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+}

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io;
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -27,10 +27,8 @@ use super::surroundings::{Configured, Surroundings};
 use crate::buffer::{Buffer, Pool};
 use crate::control::object::Net;
 use crate::control::options;
-use crate::device::{
-    Access as DeviceAccess, DeviceNumber, Features as DeviceFeatures, Frontend, Fua, Operation,
-    Request, RequestId,
-};
+use crate::device::request::testing::Unopened;
+use crate::device::{Fua, Operation, Request, RequestId};
 use crate::store::{self, Devices};
 
 const SIZE: u64 = 16 << 20;
@@ -69,38 +67,7 @@ impl Surroundings for Told {
     }
 }
 
-/// Hands completions to the test.
-struct Completions(Mutex<Sender<Completion>>);
-
 type Completion = (RequestId, Result<Option<Buffer>, Errno>);
-
-impl Frontend for Completions {
-    fn complete(&self, id: RequestId, result: Result<Option<Buffer>, Errno>) {
-        let _ = self.0.lock().unwrap().send((id, result));
-    }
-    fn open(&self, _: DeviceAccess) -> io::Result<()> {
-        Ok(())
-    }
-    fn close(&self) -> io::Result<()> {
-        Ok(())
-    }
-    fn is_held_open(&self) -> io::Result<bool> {
-        Ok(false)
-    }
-    fn resize(&self, _: SectorCount) -> io::Result<()> {
-        Ok(())
-    }
-    fn set_features(&self, _: DeviceFeatures) {}
-    fn set_links(&self, _: Vec<PathBuf>) -> io::Result<()> {
-        Ok(())
-    }
-    fn device_number(&self) -> Option<DeviceNumber> {
-        None
-    }
-    fn stop(&self) -> io::Result<()> {
-        Ok(())
-    }
-}
 
 struct Node {
     port: Port,
@@ -141,7 +108,10 @@ impl Node {
             let pool = Pool::new(ByteCount(64 << 20));
             Driver::new(Resource::new(conf, seed), inbox, pool, told)?.run()
         });
-        let frontend = Arc::new(Completions(Mutex::new(completed)));
+        let completed = Mutex::new(completed);
+        let frontend = Arc::new(Unopened(move |id, result| {
+            let _ = completed.lock().unwrap().send((id, result));
+        }));
         let volume = VOLUME;
         port.send(Command::Serve { volume, frontend }).unwrap();
         let node = Self {
