@@ -6,7 +6,7 @@ use std::fmt;
 
 use drbd_types::{BitNr, ByteCount, MdFlags};
 
-use crate::activity_log::replay::{self, Replay};
+use crate::activity_log::replay::{self, Remark, Replay};
 use crate::activity_log::{ValidBlock, old};
 use crate::bitmap;
 use crate::layout::Striping;
@@ -166,8 +166,19 @@ impl Report {
                 );
             }
         }
-        let outcome = replay::replay(log, striping_of(record));
-        let hot = match outcome.result {
+        let mut outside = 0u64;
+        let result = replay::replay(log, striping_of(record), |remark| {
+            // Damaged blocks are listed above.
+            outside += u64::from(!matches!(remark, Remark::Corrupt(_)));
+        });
+        if outside > 0 {
+            self.add(
+                Severity::Problem,
+                LOG,
+                format!("{outside} entries name slots beyond all limits"),
+            );
+        }
+        let hot = match result {
             Ok(Replay::Clean) => {
                 self.add(Severity::Fine, LOG, "initialized, nothing was logged");
                 return BTreeSet::new();
@@ -348,6 +359,29 @@ mod tests {
         let mut report = Report::default();
         assert_eq!(report.activity_log(&record(), &log), [7].into());
         assert_eq!(report.worst(), Severity::Problem);
+    }
+
+    #[test]
+    fn slots_beyond_all_limits_are_a_problem() {
+        let block = Transaction {
+            tr_number: 0,
+            updates: &[SlotUpdate {
+                slot: u16::MAX,
+                extent: 3,
+            }],
+            slots: 67,
+            context_start: 0,
+            context: &[FREE; 67],
+        }
+        .encode();
+        let log = [block, initialized_block()].concat();
+        let mut report = Report::default();
+        report.log(&record(), &log);
+        let told = report.findings.iter().map(|f| f.text.as_str());
+        assert!(
+            told.into_iter()
+                .any(|t| t == "1 entries name slots beyond all limits")
+        );
     }
 
     #[test]

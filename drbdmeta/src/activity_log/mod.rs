@@ -195,36 +195,39 @@ pub fn fresh_ring(
 }
 
 fn seal(mut raw: Raw) -> Block {
-    raw.crc32c = checksum(raw.as_bytes()).into();
+    let block = zerocopy::transmute_ref!(&raw);
+    raw.crc32c = checksum(block).into();
     zerocopy::transmute!(raw)
 }
 
-/// crc32c as the Linux kernel computes it with seed 0: no inversion before or behind.
-fn checksum(block: &[u8]) -> u32 {
+/// crc32c of a block whose checksum field counts as zero, as the Linux kernel computes it with
+/// seed 0: no inversion before or behind.
+fn checksum(block: &Block) -> u32 {
+    const FIELD: usize = core::mem::offset_of!(Raw, crc32c);
+    let (before, behind) = (&block[..FIELD], &block[FIELD + 4..]);
     // The crate inverts on the way in and on the way out; both are undone here.
-    !crc32c::crc32c_append(!0, block)
+    let parts = [before, &[0; 4], behind];
+    !parts.into_iter().fold(!0, crc32c::crc32c_append)
 }
 
 /// A valid block, as read from disk.
-#[derive(Clone)]
-pub struct ValidBlock(Raw);
+#[derive(Clone, Copy)]
+pub struct ValidBlock<'a>(&'a Raw);
 
-impl ValidBlock {
+impl<'a> ValidBlock<'a> {
     /// Checks magic and checksum.
-    pub fn parse(block: &Block) -> Result<Self, BlockError> {
-        let mut raw: Raw = zerocopy::transmute!(*block);
+    pub fn parse(block: &'a Block) -> Result<Self, BlockError> {
+        let raw: &Raw = zerocopy::transmute_ref!(block);
         if raw.magic.get() != MAGIC {
             return Err(BlockError::Magic {
                 found: raw.magic.get(),
             });
         }
         let found = raw.crc32c.get();
-        raw.crc32c = 0.into();
-        let computed = checksum(raw.as_bytes());
+        let computed = checksum(block);
         if found != computed {
             return Err(BlockError::Checksum { found, computed });
         }
-        raw.crc32c = found.into();
         Ok(Self(raw))
     }
 
@@ -269,13 +272,13 @@ impl ValidBlock {
     }
 
     /// All 919 context entries with their slot numbers, free and unused ones included.
-    pub fn context(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
+    pub fn context(&self) -> impl Iterator<Item = (u32, u32)> + use<'a> {
         let start = u32::from(self.context_start());
         (start..).zip(self.0.context.iter().map(|e| e.get()))
     }
 
     /// All 64 update entries, unused ones included.
-    pub fn updates(&self) -> impl Iterator<Item = SlotUpdate> + '_ {
+    pub fn updates(&self) -> impl Iterator<Item = SlotUpdate> + use<'a> {
         let extents = self.0.update_extent.iter();
         self.0
             .update_slot

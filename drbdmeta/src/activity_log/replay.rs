@@ -62,65 +62,53 @@ impl fmt::Display for Remark {
     }
 }
 
-/// The outcome of a replay with its remarks, which are worth telling in either case.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Outcome {
-    /// What the ring says.
-    pub result: Result<Replay, ReplayError>,
-    /// What was odd about it.
-    pub remarks: Vec<Remark>,
-}
-
 /// Replays the `ring`, the bytes of the activity-log area from its first sector on. A ring shorter
-/// than `striping` says counts its missing blocks as corrupt.
-pub fn replay(ring: &[u8], striping: Striping) -> Outcome {
+/// than `striping` says counts its missing blocks as corrupt. What is odd about it is told on the
+/// way: a hostile ring gives millions of remarks.
+pub fn replay(
+    ring: &[u8],
+    striping: Striping,
+    mut tell: impl FnMut(Remark),
+) -> Result<Replay, ReplayError> {
     let (blocks, _) = ring.as_chunks::<4096>();
-    let in_order: Vec<Option<ValidBlock>> = (0..striping.blocks())
+    let in_order: Vec<Option<ValidBlock<'_>>> = (0..striping.blocks())
         .map(|tr| blocks.get(striping.block_of(tr) as usize))
         .map(|block: Option<&Block>| ValidBlock::parse(block?).ok())
         .collect();
     let corrupt = in_order.iter().filter(|b| b.is_none()).count();
-    let mut remarks = Vec::new();
     if corrupt == in_order.len() {
-        let result = Err(ReplayError::NoUsableLog);
-        return Outcome { result, remarks };
+        return Err(ReplayError::NoUsableLog);
     }
     if corrupt > 0 {
-        remarks.push(Remark::Corrupt(corrupt));
+        tell(Remark::Corrupt(corrupt));
     }
-    let mut updates: Vec<&ValidBlock> = in_order
+    let mut updates: Vec<ValidBlock<'_>> = in_order
         .iter()
         .flatten()
-        .filter(|b| b.is_update())
+        .copied()
+        .filter(ValidBlock::is_update)
         .collect();
     let Some(first) = updates.first() else {
         // A crash inside the very first transaction damages block 0 only.
         let only_first_damaged = corrupt == 1 && in_order[0].is_none();
-        let result = match corrupt == 0 || only_first_damaged {
+        return match corrupt == 0 || only_first_damaged {
             true => Ok(Replay::Clean),
             false => Err(ReplayError::NoUpdate),
         };
-        return Outcome { result, remarks };
     };
     // The counter wraps: order by the signed distance from one of them.
     let base = first.tr_number();
     updates.sort_by_key(|b| b.tr_number().wrapping_sub(base) as i32);
     let mut slots = BTreeMap::new();
     for block in updates {
-        apply(block, &mut slots, &mut remarks);
+        apply(block, &mut slots, &mut tell);
     }
-    let hot = slots
-        .into_values()
-        .filter(|&extent| extent != FREE)
-        .collect();
-    Outcome {
-        result: Ok(Replay::Hot(hot)),
-        remarks,
-    }
+    let active = slots.into_values().filter(|&extent| extent != FREE);
+    Ok(Replay::Hot(active.collect()))
 }
 
 /// Context first, then updates: the context is the state before the transaction.
-fn apply(block: &ValidBlock, slots: &mut BTreeMap<u32, u32>, remarks: &mut Vec<Remark>) {
+fn apply(block: ValidBlock<'_>, slots: &mut BTreeMap<u32, u32>, tell: &mut impl FnMut(Remark)) {
     let tr = block.tr_number();
     let limit = u32::from(MAX_SLOTS);
     for (slot, extent) in block.context() {
@@ -128,7 +116,7 @@ fn apply(block: &ValidBlock, slots: &mut BTreeMap<u32, u32>, remarks: &mut Vec<R
             continue;
         }
         if slot >= limit {
-            remarks.push(Remark::ContextSlot { tr, slot });
+            tell(Remark::ContextSlot { tr, slot });
         } else {
             slots.insert(slot, extent);
         }
@@ -139,7 +127,7 @@ fn apply(block: &ValidBlock, slots: &mut BTreeMap<u32, u32>, remarks: &mut Vec<R
         }
         let slot = u32::from(update.slot);
         if slot >= limit {
-            remarks.push(Remark::UpdateSlot { tr, slot });
+            tell(Remark::UpdateSlot { tr, slot });
         } else {
             slots.insert(slot, update.extent);
         }
@@ -157,6 +145,12 @@ mod tests {
     fn put(ring: &mut [u8], striping: Striping, tr: u32, block: &Block) {
         let at = striping.block_of(tr) as usize * 4096;
         ring[at..at + 4096].copy_from_slice(block);
+    }
+
+    fn replayed(ring: &[u8]) -> (Result<Replay, ReplayError>, Vec<Remark>) {
+        let mut remarks = Vec::new();
+        let result = replay(ring, Striping::DEFAULT, |remark| remarks.push(remark));
+        (result, remarks)
     }
 
     /// The captured ring of spec 40 section 6.1, built from its table.
@@ -183,40 +177,28 @@ mod tests {
 
     #[test]
     fn the_captured_ring_yields_the_extents_that_were_written() {
-        let outcome = replay(&captured_ring(), Striping::DEFAULT);
-        assert_eq!(outcome.result, Ok(Replay::Hot([1, 3, 5, 8, 9].into())));
-        assert_eq!(outcome.remarks, []);
+        let hot = Replay::Hot([1, 3, 5, 8, 9].into());
+        assert_eq!(replayed(&captured_ring()), (Ok(hot), vec![]));
     }
 
     #[test]
     fn a_torn_newest_block_still_leaves_the_older_ones() {
         let mut ring = captured_ring();
         ring[4 * 4096 + 2000] ^= 1;
-        let outcome = replay(&ring, Striping::DEFAULT);
         // tr 12 is lost, its own extent never got a write: nothing was allowed to start.
-        assert_eq!(outcome.result, Ok(Replay::Hot([1, 3, 5, 8].into())));
-        assert_eq!(outcome.remarks, [Remark::Corrupt(1)]);
+        let hot = Replay::Hot([1, 3, 5, 8].into());
+        assert_eq!(replayed(&ring), (Ok(hot), vec![Remark::Corrupt(1)]));
     }
 
     #[test]
     fn initialized_rings_are_clean_and_empty_ones_unusable() {
         let mut ring = initialized_block().repeat(8);
-        let clean = Outcome {
-            result: Ok(Replay::Clean),
-            remarks: vec![],
-        };
-        assert_eq!(replay(&ring, Striping::DEFAULT), clean);
+        assert_eq!(replayed(&ring), (Ok(Replay::Clean), vec![]));
         ring[5] ^= 1;
-        assert_eq!(replay(&ring, Striping::DEFAULT).result, Ok(Replay::Clean));
+        assert_eq!(replayed(&ring).0, Ok(Replay::Clean));
         ring[4096 + 5] ^= 1;
-        assert_eq!(
-            replay(&ring, Striping::DEFAULT).result,
-            Err(ReplayError::NoUpdate)
-        );
-        assert_eq!(
-            replay(&[0; RING], Striping::DEFAULT).result,
-            Err(ReplayError::NoUsableLog)
-        );
+        assert_eq!(replayed(&ring).0, Err(ReplayError::NoUpdate));
+        assert_eq!(replayed(&[0; RING]).0, Err(ReplayError::NoUsableLog));
     }
 
     #[test]
@@ -236,8 +218,7 @@ mod tests {
             put(&mut ring, Striping::DEFAULT, tr_number, &block);
             context[5] = extent;
         }
-        let outcome = replay(&ring, Striping::DEFAULT);
-        assert_eq!(outcome.result, Ok(Replay::Hot([17].into())));
+        assert_eq!(replayed(&ring).0, Ok(Replay::Hot([17].into())));
     }
 
     proptest! {
@@ -265,7 +246,7 @@ mod tests {
                 table[usize::from(slot)] = *extent;
                 cursor = next;
             }
-            let Ok(Replay::Hot(hot)) = replay(&ring, striping).result else {
+            let Ok(Replay::Hot(hot)) = replay(&ring, striping, |_| ()) else {
                 return Err(TestCaseError::fail("an update was written"));
             };
             let active: BTreeSet<u32> = table.into_iter().filter(|&e| e != FREE).collect();
@@ -274,7 +255,7 @@ mod tests {
 
         #[test]
         fn garbage_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..9000)) {
-            let _ = replay(&bytes, Striping::DEFAULT);
+            let _ = replayed(&bytes);
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::check;
 use crate::device::PageBuffer;
 use crate::layout::Striping;
 use crate::record::{Format, Generation, Record};
-use crate::superblock::{MagicKind, SUPERBLOCK_BYTES};
+use crate::superblock::{Block, MagicKind, SUPERBLOCK_BYTES};
 
 /// Bitmap bytes that are read, changed and written at once.
 const CHUNK: u64 = 1 << 20;
@@ -176,11 +176,8 @@ fn read_ring(
     striping: Striping,
     was_primary: bool,
 ) -> Result<Plan, Failure> {
-    let outcome = replay::replay(ring, striping);
-    for remark in outcome.remarks {
-        session.con.warn(remark);
-    }
-    match outcome.result {
+    let con = &mut session.con;
+    match replay::replay(ring, striping, |remark| con.warn(remark)) {
         Ok(replay::Replay::Clean) => Ok(Plan {
             hot: None,
             rewrite_ring: Ring::Keep,
@@ -207,7 +204,7 @@ fn read_ring(
 fn only_last_block(ring: &[u8]) -> OnlyLast {
     let (blocks, _) = ring.as_chunks::<SUPERBLOCK_BYTES>();
     let earlier = blocks.len().saturating_sub(1);
-    let is_update = |block| ValidBlock::parse(block).is_ok_and(|b| b.is_update());
+    let is_update = |block: &Block| ValidBlock::parse(block).is_ok_and(|b| b.is_update());
     match blocks[..earlier].iter().any(is_update) {
         true => OnlyLast::No,
         false => OnlyLast::Yes,

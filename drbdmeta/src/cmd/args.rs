@@ -1,7 +1,8 @@
 //! The command line, with the rules and messages of GNU getopt_long that the genuine tool shows:
 //! options anywhere, unique prefixes, short forms bundled (spec 40 section 8).
 
-use super::console::{FAILED_IO, FAILED_USE, Failure};
+use super::console::{FAILED_IO, Failure};
+use super::number::{Unit, with_unit};
 
 /// What an option takes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -54,20 +55,6 @@ pub struct OptionRow {
 /// Every option, in the order in which getopt lists ambiguous ones.
 pub const OPTIONS: &[OptionRow] = &[
     OptionRow {
-        id: OptionId::Force,
-        long: "force",
-        short: Some('f'),
-        argument: Argument::None,
-        help: "Answer every confirmation with yes; accept a plain file as meta-data device; dump unclean meta-data.",
-    },
-    OptionRow {
-        id: OptionId::Verbose,
-        long: "verbose",
-        short: Some('v'),
-        argument: Argument::None,
-        help: "Say more; repeatable: 2 traces I/O, 4 shows the superblock, 10 lists the activity log in dump-md.",
-    },
-    OptionRow {
         id: OptionId::IgnoreSanityChecks,
         long: "ignore-sanity-checks",
         short: None,
@@ -80,6 +67,20 @@ pub const OPTIONS: &[OptionRow] = &[
         short: None,
         argument: Argument::None,
         help: "Announce every write on stderr instead of doing it.",
+    },
+    OptionRow {
+        id: OptionId::Force,
+        long: "force",
+        short: Some('f'),
+        argument: Argument::None,
+        help: "Answer every confirmation with yes; accept a plain file as meta-data device; dump unclean meta-data.",
+    },
+    OptionRow {
+        id: OptionId::Verbose,
+        long: "verbose",
+        short: Some('v'),
+        argument: Argument::None,
+        help: "Say more; repeatable: 2 traces I/O, 4 shows the superblock, 10 lists the activity log in dump-md.",
     },
     OptionRow {
         id: OptionId::PeerMaxBioSize,
@@ -249,7 +250,7 @@ impl Parser<'_> {
             Some((name, value)) => (name, Some(value.to_owned())),
             None => (text, None),
         };
-        let row = self.find_long(name)?;
+        let row = self.find_long(name, text)?;
         let value = match (row.argument, value) {
             (Argument::None, Some(_)) => {
                 let long = row.long;
@@ -266,7 +267,9 @@ impl Parser<'_> {
         apply(&mut self.parsed.options, row.id, &value).map_err(ArgumentError::Value)
     }
 
-    fn find_long(&self, name: &str) -> Result<&'static OptionRow, ArgumentError> {
+    /// The row of a long option, by its name or a prefix; complaints show the whole word, a value
+    /// behind `=` included.
+    fn find_long(&self, name: &str, word: &str) -> Result<&'static OptionRow, ArgumentError> {
         if let Some(exact) = OPTIONS.iter().find(|row| row.long == name) {
             return Ok(exact);
         }
@@ -276,11 +279,11 @@ impl Parser<'_> {
             .collect();
         match matches[..] {
             [one] => Ok(one),
-            [] => Err(self.usage(format_args!("unrecognized option '--{name}'"))),
+            [] => Err(self.usage(format_args!("unrecognized option '--{word}'"))),
             _ => {
                 let list: String = matches.iter().map(|r| format!(" '--{}'", r.long)).collect();
                 Err(self.usage(format_args!(
-                    "option '--{name}' is ambiguous; possibilities:{list}"
+                    "option '--{word}' is ambiguous; possibilities:{list}"
                 )))
             }
         }
@@ -323,21 +326,23 @@ fn apply(options: &mut Options, id: OptionId, value: &str) -> Result<(), Failure
         OptionId::DryRun => options.dry_run = true,
         OptionId::Json => options.json = true,
         OptionId::PeerMaxBioSize => {
-            let bytes = number(value, 1)?;
+            let bytes = with_unit(value, Unit::One)?;
             let small = u32::try_from(bytes).ok().filter(|&b| b <= 1 << 20);
             options.peer_max_bio_size = Some(small.ok_or_else(|| {
                 Failure::new(FAILED_IO, "peer-max-bio-size out of range (0...1M)")
             })?);
         }
         OptionId::NodeId => {
-            let node = number(value, 1)?;
+            let node = with_unit(value, Unit::One)?;
             let small = u8::try_from(node).ok().filter(|&n| n <= 31);
             options.node_id = Some(
                 small.ok_or_else(|| Failure::new(FAILED_IO, "node-id out of range (0...31)"))?,
             );
         }
-        OptionId::AlStripes => options.al_stripes = Some(number(value, 1)?),
-        OptionId::AlStripeSize => options.al_stripe_blocks = Some(number(value, 1024)? / 4096),
+        OptionId::AlStripes => options.al_stripes = Some(with_unit(value, Unit::One)?),
+        OptionId::AlStripeSize => {
+            options.al_stripe_blocks = Some(with_unit(value, Unit::Kibi)? / 4)
+        }
         OptionId::InitializeBitmap => {
             options.bitmap_mode = BitmapMode::parse(value).ok_or_else(|| {
                 Failure::new(
@@ -351,40 +356,6 @@ fn apply(options: &mut Options, id: OptionId, value: &str) -> Result<(), Failure
         }
     }
     Ok(())
-}
-
-/// Decimal digits and perhaps a unit letter; without one the number counts `default_unit`s.
-fn number(text: &str, default_unit: u64) -> Result<u64, Failure> {
-    if text.is_empty() {
-        return Err(Failure::new(100, "missing number argument"));
-    }
-    let invalid = || Failure::new(FAILED_USE, format_args!("{text} is not a valid number"));
-    let (digits, unit) = match text.char_indices().last() {
-        Some((_, last)) if last.is_ascii_digit() => (text, default_unit),
-        Some((at, letter)) => {
-            let unit = match letter {
-                's' => 512,
-                'k' | 'K' => 1 << 10,
-                'm' | 'M' => 1 << 20,
-                'g' | 'G' => 1 << 30,
-                _ => return Err(invalid()),
-            };
-            (&text[..at], unit)
-        }
-        None => return Err(invalid()),
-    };
-    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(invalid());
-    }
-    // strtoll saturates; what is out of range then fails the check of the option.
-    let value = digits
-        .parse::<u64>()
-        .unwrap_or(u64::MAX)
-        .min(i64::MAX as u64);
-    value
-        .checked_mul(unit)
-        .filter(|&v| unit == 1 || v <= i64::MAX as u64)
-        .ok_or_else(|| Failure::new(FAILED_USE, format_args!("{text}: out of range")))
 }
 
 #[cfg(test)]

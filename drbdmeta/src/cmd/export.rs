@@ -149,7 +149,7 @@ fn activity_log(record: &Record, log: &[u8]) -> Log {
     let (format, state, active) = if check::is_modern(record, log) {
         let striping =
             Striping::from_fields(record.al_stripes, record.al_stripe_size_4k).unwrap_or_default();
-        match replay::replay(log, striping).result {
+        match replay::replay(log, striping, |_| ()) {
             Ok(Replay::Clean) => ("8.4", "clean", None),
             Ok(Replay::Hot(hot)) => ("8.4", "logged", Some(hot)),
             Err(_) => ("8.4", "unusable", None),

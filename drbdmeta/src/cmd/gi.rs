@@ -5,6 +5,7 @@ use drbd_types::{GenerationIds, MdFlags, UuidSet};
 
 use super::console::{Answer, FAILED_IO, Failure, ppsize};
 use super::export;
+use super::number::strtoull;
 use super::session::Session;
 use crate::record::{Generation, GenerationCounts, Record};
 
@@ -300,30 +301,4 @@ impl Fields<'_> {
         }
         Ok(())
     }
-}
-
-/// As the C function: leading blanks, an optional prefix for hexadecimal, as many digits as there
-/// are. The value (`None` when it exceeds 64 bits) and what follows the digits.
-fn strtoull(text: &str, radix: u32) -> (Option<u64>, &str) {
-    let trimmed = text.trim_start();
-    let (negative, trimmed) = match trimmed.strip_prefix('-') {
-        Some(rest) => (true, rest),
-        None => (false, trimmed.strip_prefix('+').unwrap_or(trimmed)),
-    };
-    let digits = match trimmed.strip_prefix("0x").or(trimmed.strip_prefix("0X")) {
-        Some(rest) if radix == 16 && rest.starts_with(|c: char| c.is_ascii_hexdigit()) => rest,
-        _ => trimmed,
-    };
-    let end = digits
-        .find(|c: char| !c.is_digit(radix))
-        .unwrap_or(digits.len());
-    if end == 0 {
-        return (Some(0), text);
-    }
-    let rest = &digits[end..];
-    let value = u64::from_str_radix(&digits[..end], radix).ok();
-    (
-        value.map(|v| if negative { v.wrapping_neg() } else { v }),
-        rest,
-    )
 }

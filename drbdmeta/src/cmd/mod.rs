@@ -23,6 +23,7 @@ mod in_use;
 mod lkbd;
 mod lock;
 mod misc;
+mod number;
 mod opening;
 mod probing;
 mod report;
@@ -154,7 +155,11 @@ fn dispatch(session: &mut Session<'_>) -> Result<u8, Failure> {
     if call.format == Format::V09 {
         return Err(refuse_v09());
     }
-    if call.args.len() > call.command.max_args {
+    if call
+        .command
+        .max_args
+        .is_some_and(|max| call.args.len() > max)
+    {
         con.warn("Ignoring additional arguments");
     }
     (call.command.run)(session)
@@ -232,10 +237,9 @@ fn small_number(text: &str) -> Option<u8> {
 
 /// A number, `/dev/drbdN`, a block device of DRBD's major; anything else is no minor.
 fn minor_of(device: &str) -> Option<Minor> {
-    if let Ok(minor) = device.parse() {
-        return Some(Minor(minor));
-    }
-    if let Some(number) = device.strip_prefix("/dev/drbd")
+    let number = device.strip_prefix("/dev/drbd").unwrap_or(device);
+    // Without the sign that Rust would take.
+    if number.starts_with(|c: char| c.is_ascii_digit())
         && let Ok(minor) = number.parse()
     {
         return Some(Minor(minor));

@@ -10,6 +10,11 @@ use super::table::Effect;
 use crate::device::{Caching, Claim, Kind, Medium, MetaDevice, OpenError};
 use crate::layout::Placement;
 
+const NO_BLOCK_SIZE: &str =
+    "ioctl(md_fd, BLKSSZGET) returned -1, assuming hard_sect_size is 512 Byte";
+/// Told of what has no size, and of an empty file.
+pub(super) const NO_SIZE: &str = "ioctl(,BLKGETSIZE64,) failed: Inappropriate ioctl for device";
+
 /// Where devices come from: the system, or the memory of a crash test.
 pub trait Devices {
     /// Opens for reading and writing.
@@ -50,9 +55,7 @@ impl Session<'_> {
             match self.devices.open(&path, claim, caching) {
                 Ok(device) => break device,
                 Err(OpenError::Locked { .. }) => return Err(self.configured()),
-                Err(error @ OpenError::Kind { .. }) => {
-                    return Err(Failure::new(FAILED_USE, error));
-                }
+                Err(error @ OpenError::Kind { .. }) => return Err(self.wrong_kind(&error)),
                 Err(error @ OpenError::Open { .. })
                     if caching == Caching::Direct && error.is_invalid_argument() =>
                 {
@@ -118,8 +121,16 @@ impl Session<'_> {
                 format_args!("'{path}' is not a block device!"),
             ));
         }
-        self.con
-            .warn("ioctl(md_fd, BLKSSZGET) returned -1, assuming hard_sect_size is 512 Byte");
+        self.con.warn(NO_BLOCK_SIZE);
         Ok(())
+    }
+
+    /// `--force` goes on until the size is missing.
+    fn wrong_kind(&mut self, error: &OpenError) -> Failure {
+        if !self.con.is_forced() {
+            return Failure::new(FAILED_USE, error);
+        }
+        self.con.warn(NO_BLOCK_SIZE);
+        Failure::new(FAILED_USE, NO_SIZE)
     }
 }

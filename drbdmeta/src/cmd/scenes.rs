@@ -336,7 +336,7 @@ fn is_primary(flags: MdFlags) -> bool {
 fn hot_extents(record: &Record, log: &[u8]) -> Vec<u32> {
     let striping = Striping::from_fields(record.al_stripes, record.al_stripe_size_4k);
     let hot = if check::is_modern(record, log) || record.format == Format::V09 {
-        match replay::replay(log, striping.expect("validated")).result {
+        match replay::replay(log, striping.expect("validated"), |_| ()) {
             Ok(Replay::Hot(hot)) => Some(hot),
             Ok(Replay::Clean) | Err(_) => None,
         }

@@ -7,7 +7,7 @@ use drbd_types::{ByteCount, MdFlags, Minor};
 use super::args::Options;
 use super::console::{Console, FAILED_IO, FAILED_USE, Failure};
 use super::lkbd::{self, LastKnown};
-use super::opening::Devices;
+use super::opening::{Devices, NO_SIZE};
 use super::store::{Store, Writing};
 use super::table::Command;
 use crate::device::PageBuffer;
@@ -119,10 +119,7 @@ impl Session<'_> {
         let path = self.call.path.display();
         if size.0 == 0 {
             // Only a file can be empty; the genuine tool then believes its ioctl.
-            return Err(Failure::new(
-                FAILED_USE,
-                "ioctl(,BLKGETSIZE64,) failed: Inappropriate ioctl for device",
-            ));
+            return Err(Failure::new(FAILED_USE, NO_SIZE));
         }
         if size < SMALLEST_DEVICE {
             return Err(Failure::new(

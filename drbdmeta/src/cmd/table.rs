@@ -37,8 +37,9 @@ pub struct Command {
     pub listing: Listing,
     /// Reads or writes.
     pub effect: Effect,
-    /// How many arguments it takes at most.
-    pub max_args: usize,
+    /// How many arguments it takes before further ones are remarked on. `None`: the genuine tool
+    /// is silent about those that this command does not want.
+    pub max_args: Option<usize>,
     /// Options that are allowed with this command only (beside the general ones).
     pub options: &'static [OptionId],
     /// One sentence for help and manual.
@@ -57,7 +58,7 @@ pub const COMMANDS: &[Command] = &[
         usage: "--node-id {val}",
         listing: Shown,
         effect: Reads,
-        max_args: 0,
+        max_args: Some(0),
         options: &[OptionId::NodeId],
         help: "Print the generation identifiers on one line.",
         run: gi::get,
@@ -67,7 +68,7 @@ pub const COMMANDS: &[Command] = &[
         usage: "--node-id {val}",
         listing: Shown,
         effect: Reads,
-        max_args: 0,
+        max_args: Some(0),
         options: &[OptionId::NodeId, OptionId::Json],
         help: "Print the generation identifiers with explanations.",
         run: gi::show,
@@ -77,7 +78,7 @@ pub const COMMANDS: &[Command] = &[
         usage: "",
         listing: Shown,
         effect: Reads,
-        max_args: 0,
+        max_args: Some(0),
         options: &[],
         help: "Print all meta-data, the bitmap included, as text.",
         run: dump::run,
@@ -87,7 +88,7 @@ pub const COMMANDS: &[Command] = &[
         usage: "file",
         listing: Shown,
         effect: Modifies,
-        max_args: 1,
+        max_args: None,
         options: &[OptionId::AlStripes, OptionId::AlStripeSize],
         help: "Write meta-data from the text of dump-md (FILE or stdin).",
         run: restore::run,
@@ -97,7 +98,7 @@ pub const COMMANDS: &[Command] = &[
         usage: "file",
         listing: Shown,
         effect: Reads,
-        max_args: 1,
+        max_args: None,
         options: &[],
         help: "Check the syntax of a dump without opening the device.",
         run: restore::verify,
@@ -107,7 +108,7 @@ pub const COMMANDS: &[Command] = &[
         usage: "",
         listing: Shown,
         effect: Modifies,
-        max_args: 0,
+        max_args: Some(0),
         options: &[],
         help: "Replay the activity log: mark what a crashed Primary may have written as out of sync.",
         run: al::apply,
@@ -117,7 +118,7 @@ pub const COMMANDS: &[Command] = &[
         usage: "",
         listing: Shown,
         effect: Modifies,
-        max_args: 0,
+        max_args: Some(0),
         options: &[],
         help: "Overwrite the superblock with zeros.",
         run: misc::wipe,
@@ -127,7 +128,7 @@ pub const COMMANDS: &[Command] = &[
         usage: "",
         listing: Shown,
         effect: Modifies,
-        max_args: 0,
+        max_args: Some(0),
         options: &[],
         help: "Mark consistent data as outdated.",
         run: gi::outdate,
@@ -137,7 +138,7 @@ pub const COMMANDS: &[Command] = &[
         usage: "",
         listing: Shown,
         effect: Modifies,
-        max_args: 0,
+        max_args: Some(0),
         options: &[],
         help: "Mark the data as inconsistent: a full sync from the peer follows.",
         run: gi::invalidate,
@@ -147,7 +148,7 @@ pub const COMMANDS: &[Command] = &[
         usage: "",
         listing: Shown,
         effect: Reads,
-        max_args: 0,
+        max_args: Some(0),
         options: &[],
         help: "Print the disk state that the flags stand for.",
         run: gi::dstate,
@@ -157,7 +158,7 @@ pub const COMMANDS: &[Command] = &[
         usage: "",
         listing: Shown,
         effect: Modifies,
-        max_args: 0,
+        max_args: None,
         options: &[],
         help: "Move internal meta-data to its place after the device was resized off line.",
         run: resize::check,
@@ -167,7 +168,8 @@ pub const COMMANDS: &[Command] = &[
         usage: "[--peer-max-bio-size {val}] [--al-stripes {val}] [--al-stripe-size-kB {val}] {max_peers}",
         listing: Shown,
         effect: Modifies,
-        max_args: 1,
+        // The number of peers is an argument of v09 only.
+        max_args: Some(0),
         options: &[
             OptionId::PeerMaxBioSize,
             OptionId::AlStripes,
@@ -181,7 +183,7 @@ pub const COMMANDS: &[Command] = &[
         usage: "--node-id {val}",
         listing: Shown,
         effect: Modifies,
-        max_args: 0,
+        max_args: None,
         options: &[OptionId::NodeId],
         help: "Release the slot of a peer in v09 meta-data.",
         run: misc::forget_peer,
@@ -191,7 +193,7 @@ pub const COMMANDS: &[Command] = &[
         usage: "",
         listing: Hidden,
         effect: Reads,
-        max_args: 0,
+        max_args: Some(0),
         options: &[],
         help: "Print the identity of the device.",
         run: gi::read_device_uuid,
@@ -201,7 +203,7 @@ pub const COMMANDS: &[Command] = &[
         usage: "VAL",
         listing: Hidden,
         effect: Modifies,
-        max_args: 1,
+        max_args: Some(1),
         options: &[],
         help: "Set the identity of the device.",
         run: gi::write_device_uuid,
@@ -211,7 +213,7 @@ pub const COMMANDS: &[Command] = &[
         usage: "GI",
         listing: Hidden,
         effect: Modifies,
-        max_args: 1,
+        max_args: Some(1),
         options: &[OptionId::NodeId],
         help: "Change generation identifiers; fields as in get-gi, empty ones keep their value.",
         run: gi::set,
@@ -221,7 +223,7 @@ pub const COMMANDS: &[Command] = &[
         usage: "",
         listing: New,
         effect: Reads,
-        max_args: 0,
+        max_args: Some(0),
         options: &[],
         help: "Check superblock, activity log and bitmap against each other, and report in words.",
         run: verify::run,
@@ -231,7 +233,7 @@ pub const COMMANDS: &[Command] = &[
         usage: "[--json]",
         listing: New,
         effect: Reads,
-        max_args: 0,
+        max_args: Some(0),
         options: &[OptionId::Json],
         help: "Print all meta-data as one JSON object; out-of-sync blocks as [first bit, bits].",
         run: export::run,
@@ -252,10 +254,9 @@ pub fn usage(program: &str) -> String {
     );
     for command in COMMANDS.iter().filter(|c| c.listing == Shown) {
         // The genuine tool leaves a blank behind everything but a file name or {max_peers}.
-        let blank = if command.max_args == 0 && !command.usage.is_empty() {
-            " "
-        } else {
-            ""
+        let blank = match command.usage.ends_with("{val}") {
+            true => " ",
+            false => "",
         };
         text.push_str(&format!("  {} {}{blank}\n", command.name, command.usage));
     }

@@ -1,37 +1,46 @@
 //! The plain file of DRBD 0.6 (spec 40 section 3.1).
 
-use super::console::{FAILED_USE, Failure};
+use std::io;
+
+use drbd_types::ByteCount;
+use rustix::io::Errno;
+
+use super::console::Failure;
 use super::session::{Found, Opened, Session};
-use crate::device::{Caching, Claim, Kind, OpenError, errno_text};
+use crate::device::{Caching, Claim, Kind, Medium, OpenError, errno_text};
 use crate::record::{Format, Record};
 use crate::superblock::SUPERBLOCK_BYTES;
 
-/// Opens the file and reads its record.
+/// Opens the file and reads its record. Without a file every command goes on as without
+/// meta-data, once that was said.
 pub fn open(session: &mut Session<'_>) -> Result<Opened, Failure> {
     let path = session.call.path.clone();
-    let device = match session.devices.open(&path, Claim::Shared, Caching::Cached) {
-        Ok(device) => device,
+    let not_plain = format!("'{}' is not a plain file!", path.display());
+    let opened = session.devices.open(&path, Claim::Shared, Caching::Cached);
+    let complaint = match opened {
+        Ok(device) if device.kind() == Kind::RegularFile => return read(session, device),
+        Ok(_) => not_plain,
         Err(OpenError::Open { path, error }) => {
-            let text = errno_text(&error);
-            return Err(Failure::new(1, format_args!("open({path}) failed: {text}")));
+            format!("open({path}) failed: {}", errno_text(&error))
         }
-        Err(_) => return Err(not_plain(session)),
+        Err(_) => not_plain,
     };
-    if device.kind() != Kind::RegularFile {
-        return Err(not_plain(session));
-    }
+    session.con.warn(complaint);
+    Ok(Opened {
+        store: session.guard(Box::new(NoFile)),
+        at: 0,
+        found: Found::Nothing,
+    })
+}
+
+fn read(session: &mut Session<'_>, device: Box<dyn Medium>) -> Result<Opened, Failure> {
     let mut store = session.guard(device);
     let mut block = [0; SUPERBLOCK_BYTES];
     let length = Format::V06.superblock_bytes();
     // The genuine 9.3 and later permit nothing, so that every write fails.
     store.permit(0, length as u64);
-    let readable = length.min(usize::try_from(store.size().0).unwrap_or(length));
-    store.read(
-        &mut session.con,
-        "v06_md_disk_to_cpu",
-        0,
-        &mut block[..readable],
-    )?;
+    let head = &mut block[..length];
+    store.read(&mut session.con, "v06_md_disk_to_cpu", 0, head)?;
     let found = match Record::parse(Format::V06, &block) {
         Some(record) => Found::InPlace(record),
         None => {
@@ -46,7 +55,32 @@ pub fn open(session: &mut Session<'_>) -> Result<Opened, Failure> {
     })
 }
 
-fn not_plain(session: &Session<'_>) -> Failure {
-    let path = session.call.path.display();
-    Failure::new(FAILED_USE, format_args!("'{path}' is not a plain file!"))
+/// What stands for a file that could not be opened: nothing can be read from it or written to it.
+struct NoFile;
+
+impl Medium for NoFile {
+    fn size(&self) -> ByteCount {
+        ByteCount(0)
+    }
+    fn kind(&self) -> Kind {
+        Kind::RegularFile
+    }
+    fn descriptor(&self) -> i32 {
+        -1
+    }
+    fn lock(&self, _: Claim) -> io::Result<()> {
+        Err(Errno::BADF.into())
+    }
+    fn read_up_to(&self, _: ByteCount, _: &mut [u8]) -> io::Result<usize> {
+        Err(Errno::BADF.into())
+    }
+    fn write_at(&self, _: ByteCount, _: &[u8]) -> io::Result<()> {
+        Err(Errno::BADF.into())
+    }
+    fn zero_out(&self, _: ByteCount, _: ByteCount) -> io::Result<()> {
+        Err(Errno::BADF.into())
+    }
+    fn flush(&self) -> io::Result<()> {
+        Err(Errno::BADF.into())
+    }
 }

@@ -34,6 +34,7 @@ fn command_lines_that_are_wrong_fail_alike() {
         "0 v08 nothing internal get-gi",
         "0 v08 . internal get-gi",
         "0 v08 /dev/null internal get-gi",
+        "-f 0 v08 /dev/null internal get-gi",
         "--foo 0 v08 disk internal get-gi",
         "-7 0 v08 disk internal get-gi",
         "--al 0 v08 disk internal get-gi",
@@ -53,6 +54,20 @@ fn command_lines_that_are_wrong_fail_alike() {
         "-i 3 -f 0 v08 disk internal get-gi",
         "-i 3 -f 0 v08 disk internal dump-md",
         "-b foo -f 0 v08 disk internal create-md",
+        "--foo=3 0 v08 disk internal get-gi",
+        "--al=3 0 v08 disk internal get-gi",
+        "-p -1 -f 0 v08 disk internal create-md",
+        "-p -4k -f 0 v08 disk internal create-md",
+        "-p +4k 0 v08 disk internal create-md",
+        "-z 62s -f 0 v08 disk internal create-md",
+        "-z -4k -f 0 v08 disk internal create-md",
+        "-z 17592186044415g -f 0 v08 disk internal create-md",
+        "-z 17592186044416g -f 0 v08 disk internal create-md",
+        "-f 0 v08 disk internal restore-md nothing more",
+        "-f 0 v08 disk internal verify-dump nothing more",
+        "-f 0 v08 disk internal check-resize more",
+        "-f 0 v08 disk internal dump-md more",
+        "-f 0 v08 disk internal set-gi 1 more",
         "-f 0 v08 disk internal set-gi",
         "-f 0 v08 disk internal write-dev-uuid",
     ] {
@@ -150,6 +165,45 @@ fn devices_that_are_too_small_are_refused_alike() {
     pair.same("-f 0 v08 disk internal create-md -s 4 -z 64");
     pair.same("-f 0 v08 disk internal dump-md");
     pair.same("-f 0 v08 disk internal create-md");
+}
+
+#[test]
+fn files_of_0_6_that_are_missing_short_or_no_files_are_reported_alike() {
+    let pair = Pair::new(MIB);
+    for side in pair.sides() {
+        let dir = side.path("lib/drbd");
+        std::fs::create_dir(dir.join("drbd1")).unwrap();
+        std::fs::write(dir.join("drbd2"), "short").unwrap();
+        std::os::unix::fs::symlink("/dev/null", dir.join("drbd3")).unwrap();
+    }
+    for minor in 0..4 {
+        for command in [
+            "get-gi",
+            "dump-md",
+            "wipe-md",
+            "dstate",
+            "check-resize",
+            "invalidate",
+            "apply-al",
+        ] {
+            pair.same(&format!("-f 0 v06 {minor} {command}"));
+        }
+    }
+}
+
+#[test]
+fn what_looks_like_a_minor_is_one_or_none_alike() {
+    let pair = Pair::new(MIB);
+    for device in ["0", "07", "+1", "/dev/drbd2", "/dev/drbd+3", "x", "-"] {
+        pair.same(&format!("-f {device} v08 disk internal create-md"));
+    }
+}
+
+#[test]
+fn numbers_and_arguments_that_are_odd_are_taken_alike() {
+    let pair = Pair::new(MIB);
+    pair.same("-f 0 v08 disk internal create-md -z 63s more");
+    pair.same("-f 0 v08 disk internal dump-md");
 }
 
 #[test]
