@@ -175,7 +175,7 @@ impl Report {
             self.add(
                 Severity::Problem,
                 LOG,
-                format!("{outside} entries name slots beyond all limits"),
+                format!("{outside} slot numbers out of range"),
             );
         }
         let hot = match result {
@@ -374,13 +374,12 @@ mod tests {
             context: &[FREE; 67],
         }
         .encode();
-        let log = [block, initialized_block()].concat();
+        let log = [&block[..], &initialized_block().repeat(7)].concat();
         let mut report = Report::default();
-        report.log(&record(), &log);
-        let told = report.findings.iter().map(|f| f.text.as_str());
-        assert!(
-            told.into_iter()
-                .any(|t| t == "1 entries name slots beyond all limits")
+        report.activity_log(&record(), &log);
+        assert_eq!(
+            report.findings()[0].to_string(),
+            "activity log: PROBLEM: 1 slot numbers out of range"
         );
     }
 

@@ -181,7 +181,7 @@ mod tests {
         (store, layout, Pool::new(ByteCount(16 << 20)))
     }
 
-    fn block(write: &MetaWrite) -> ValidBlock {
+    fn block(write: &MetaWrite) -> ValidBlock<'_> {
         ValidBlock::parse(write.data.first_chunk().unwrap()).unwrap()
     }
 
