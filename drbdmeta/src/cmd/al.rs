@@ -104,7 +104,7 @@ fn write_ring(
     at: u64,
     blocks: &[u8],
 ) -> Result<(), Failure> {
-    store.write(&mut session.con, "apply_al", at, blocks)
+    store.write(&mut session.con, "md_initialize_common:AL", at, blocks)
 }
 
 /// Re-initialises the ring of a crashed Primary so that a crash leaves at every instant one from

@@ -219,8 +219,8 @@ pub fn set(session: &mut Session<'_>) -> Result<u8, Failure> {
 fn set_counts(gc: &mut GenerationCounts, fields: &mut Fields<'_>) -> Result<(), Failure> {
     fields.flag(&mut gc.flags, MdFlags::CONSISTENT)?;
     for count in &mut gc.counts {
-        if let Some(value) = fields.number(10)? {
-            *count = u32::try_from(value).map_err(|_| fields.out_of_range())?;
+        if let Some(value) = fields.number32()? {
+            *count = value;
         }
     }
     for column in COUNT_FLAG_COLUMNS {
@@ -280,16 +280,22 @@ impl Fields<'_> {
         self.0.unwrap_or("(null)")
     }
 
-    fn out_of_range(&self) -> Failure {
-        let shown = self.shown();
-        Failure::new(
-            FAILED_IO,
-            format_args!("'{shown}' is out of range (max 0xFFffFFff)."),
-        )
+    /// The next field as a number of 32 bits, its radix told by its prefix.
+    fn number32(&mut self) -> Result<Option<u32>, Failure> {
+        let Some(value) = self.number(0)? else {
+            return Ok(None);
+        };
+        u32::try_from(value).map(Some).map_err(|_| {
+            let shown = self.shown();
+            Failure::new(
+                FAILED_IO,
+                format_args!("'{shown}' is out of range (max 0xFFffFFff)."),
+            )
+        })
     }
 
     fn flag(&mut self, flags: &mut MdFlags, column: MdFlags) -> Result<(), Failure> {
-        match self.number(10)? {
+        match self.number32()? {
             None => {}
             Some(value @ (0 | 1)) => flags.set(column, value == 1),
             Some(other) => {

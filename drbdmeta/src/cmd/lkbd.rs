@@ -17,8 +17,6 @@ use crate::record::{Format, Record};
 /// More is not read of such a file.
 const LIMIT: u64 = 4096;
 
-const NO_KNOWLEDGE: &str = "no last-known offset information available.";
-
 /// What the file says.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LastKnown {
@@ -49,30 +47,33 @@ pub fn path(session: &Session<'_>) -> PathBuf {
         .join(format!("drbd-minor-{minor}.lkbd"))
 }
 
-/// Reads the file, telling why it is of no use.
+/// Reads the file, telling at `-v` what it says, and why it is of no use.
 pub fn load(con: &mut Console<'_>, path: &Path) -> Option<LastKnown> {
+    let Some(known) = load_quietly(con, path) else {
+        con.trace(1, "no last-known offset information available.");
+        return None;
+    };
+    let name = match known.name.as_str() {
+        "" => "-unknown device name-",
+        name => name,
+    };
+    con.trace(1, format_args!(" last known info: {} {name}", known.size));
+    if known.uuid != 0 {
+        con.trace(1, format_args!(" last known uuid: {:016X}", known.uuid));
+    }
+    Some(known)
+}
+
+/// Reads the file, complaining only about one that makes no sense.
+pub fn load_quietly(con: &mut Console<'_>, path: &Path) -> Option<LastKnown> {
     match read(path) {
-        Ok(known) => {
-            let name = match known.name.as_str() {
-                "" => "-unknown device name-",
-                name => name,
-            };
-            con.trace(1, format_args!(" last known info: {} {name}", known.size));
-            if known.uuid != 0 {
-                con.trace(1, format_args!(" last known uuid: {:016X}", known.uuid));
-            }
-            Some(known)
-        }
-        Err(Unknown::NoFile) => {
-            con.trace(1, NO_KNOWLEDGE);
-            None
-        }
+        Ok(known) => Some(known),
+        Err(Unknown::NoFile) => None,
         Err(Unknown::Unparsable) => {
             con.warn(format_args!(
                 "lk_bdev_load({}): parse error",
                 path.display()
             ));
-            con.trace(1, NO_KNOWLEDGE);
             None
         }
     }

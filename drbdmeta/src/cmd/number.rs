@@ -2,17 +2,24 @@
 
 use super::console::{FAILED_USE, Failure};
 
-/// As the C function: leading blanks, an optional prefix for hexadecimal, as many digits as there
-/// are. The value (`None` when it exceeds 64 bits) and what follows the digits.
+/// As the C function: leading blanks, a sign, the prefix of hexadecimal numbers, as many digits as
+/// there are. Radix 0 takes the radix from the prefix: `0x`, `0` or none. The value (`None` when it
+/// exceeds 64 bits) and what follows the digits.
 pub fn strtoull(text: &str, radix: u32) -> (Option<u64>, &str) {
     let trimmed = text.trim_start();
     let (negative, trimmed) = match trimmed.strip_prefix('-') {
         Some(rest) => (true, rest),
         None => (false, trimmed.strip_prefix('+').unwrap_or(trimmed)),
     };
-    let digits = match trimmed.strip_prefix("0x").or(trimmed.strip_prefix("0X")) {
-        Some(rest) if radix == 16 && rest.starts_with(|c: char| c.is_ascii_hexdigit()) => rest,
-        _ => trimmed,
+    let hexadecimal = trimmed
+        .strip_prefix("0x")
+        .or(trimmed.strip_prefix("0X"))
+        .filter(|rest| rest.starts_with(|c: char| c.is_ascii_hexdigit()));
+    let (radix, digits) = match (radix, hexadecimal) {
+        (0 | 16, Some(digits)) => (16, digits),
+        (0, None) if trimmed.starts_with('0') => (8, trimmed),
+        (0, None) => (10, trimmed),
+        _ => (radix, trimmed),
     };
     let end = digits
         .find(|c: char| !c.is_digit(radix))

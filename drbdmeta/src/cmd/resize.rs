@@ -35,22 +35,17 @@ pub fn check(session: &mut Session<'_>) -> Result<u8, Failure> {
 /// The meta-data is where it belongs: only the file may need to follow.
 fn note_size(session: &mut Session<'_>, store: &Store, record: &Record) -> Result<u8, Failure> {
     let path = lkbd::path(session);
-    if !session.keeps_last_known() {
-        let v07_flexible =
-            session.call.format == Format::V07 && session.call.placement == Placement::FlexInternal;
-        if !path.exists() {
-            return Err(Failure::silent(1));
-        }
-        if !v07_flexible {
-            lkbd::remove(session);
-        }
-        return Ok(0);
-    }
-    let Some(known) = lkbd::load(&mut session.con, &path) else {
+    let Some(known) = lkbd::load_quietly(&mut session.con, &path) else {
         return Err(Failure::silent(1));
     };
-    if known.size != store.size() || known.uuid != record.device_uuid {
-        lkbd::save(session, store.size(), record.device_uuid);
+    if session.keeps_last_known() {
+        if known.size != store.size() || known.uuid != record.device_uuid {
+            lkbd::save(session, store.size(), record.device_uuid);
+        }
+    } else if (session.call.format, session.call.placement)
+        != (Format::V07, Placement::FlexInternal)
+    {
+        lkbd::remove(session);
     }
     Ok(0)
 }

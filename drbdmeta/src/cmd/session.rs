@@ -139,7 +139,8 @@ impl Session<'_> {
             found: Found::Nothing,
         };
         let record = self.judge(self.call.format, &block, size);
-        if self.call.format >= Format::V08 && (4..=10).contains(&self.con.verbosity()) {
+        let shown_from = if record.is_some() { 4 } else { 3 };
+        if self.call.format >= Format::V08 && (shown_from..=10).contains(&self.con.verbosity()) {
             super::store::hexdump(&mut self.con, at, &block);
         }
         if let Some(record) = record {
@@ -244,6 +245,12 @@ impl Session<'_> {
     /// it is durable afterwards, and the last-known-bdev file follows.
     pub fn commit(&mut self, store: &Store, at: u64, record: &Record) -> Result<(), Failure> {
         store.flush()?;
+        if record.format == Format::V07 {
+            // The genuine tool checks what it is going to write; v07 may have remarkable fields.
+            for remark in validate::judge(record, self.call.placement, store.size()).remarks {
+                self.con.warn(remark);
+            }
+        }
         let tag = format!("{}_md_cpu_to_disk", record.format);
         let length = record.format.superblock_bytes();
         store.write_head(&mut self.con, &tag, at, &record.encode(), length)?;

@@ -212,6 +212,10 @@ fn writing_commands_keep_what_a_driver_left_alike() {
             "set-gi 11112222333344445",
             "set-gi a:b:c:d:1:1:1:1:1:1:1:5:5:5",
             "set-gi z:b",
+            "set-gi 0:0:0:0:0x1:01:+1",
+            "set-gi 0:0:0:0:08",
+            "set-gi 0:0:0:0:-1:1",
+            "set-gi 0:0:0:0:4294967296",
             "write-dev-uuid zz",
             "write-dev-uuid 11112222333344445555",
             "write-dev-uuid 0xAB",
@@ -362,6 +366,8 @@ fn disks_of_0_7_are_shown_and_changed_alike() {
                 "apply-al",
                 "outdate",
                 "set-gi 1:9:8:7:-6:0:1:1",
+                "set-gi 0x1:010:0x10:+3:4:01",
+                "set-gi 1:08",
                 "set-gi 0:1:1:1:1:0:1:1",
                 "invalidate",
                 "get-gi",
@@ -374,6 +380,16 @@ fn disks_of_0_7_are_shown_and_changed_alike() {
             }
             pair.same(&format!("0 v07 disk {index} dump-md"));
         }
+    }
+}
+
+#[test]
+fn an_odd_size_of_the_area_is_remarked_on_in_0_7_alike() {
+    let pair = v07_disk(64 * MIB, "flex-internal", 5, 7000, &[1]);
+    // Early tools stored sectors instead of KiB.
+    pair.patch(64 * MIB - 4096 + 32, &80u32.to_be_bytes());
+    for command in ["get-gi", "dump-md", "invalidate", "set-gi 1", "apply-al"] {
+        pair.same(&format!("-f 0 v07 disk flex-internal {command}"));
     }
 }
 

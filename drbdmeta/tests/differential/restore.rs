@@ -253,7 +253,7 @@ fn files_about_the_last_known_place_are_treated_alike() {
         for side in disk.pair.sides() {
             std::fs::write(side.path("lib/drbd/drbd-minor-0.lkbd"), content).unwrap();
         }
-        disk.same("check-resize");
+        disk.same("-v check-resize");
         disk.pair.resize(64 * MIB + 8192);
         disk.same("-v get-gi");
         disk.same("dump-md");
@@ -262,12 +262,20 @@ fn files_about_the_last_known_place_are_treated_alike() {
     let pair = Pair::new(8 * MIB);
     for format in ["v07", "v08"] {
         for index in ["flex-internal", "flex-external"] {
-            for side in pair.sides() {
-                std::fs::write(side.path("lib/drbd/drbd-minor-0.lkbd"), "5\tx\n").unwrap();
-            }
-            pair.same(&format!("-f 0 {format} disk {index} check-resize"));
-            pair.same(&format!("-f 0 {format} disk {index} create-md"));
-            pair.same(&format!("-f 0 {format} disk {index} check-resize"));
+            let write = |content| {
+                for side in pair.sides() {
+                    std::fs::write(side.path("lib/drbd/drbd-minor-0.lkbd"), content).unwrap();
+                }
+            };
+            let run = |rest| pair.same(&format!("-f 0 {format} disk {index} {rest}"));
+            write("5\tx\n");
+            run("check-resize");
+            run("create-md");
+            run("-v check-resize");
+            write("garbage");
+            run("-v check-resize");
+            write("5\tx\n");
+            run("-v check-resize");
         }
     }
 }
