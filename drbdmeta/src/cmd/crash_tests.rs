@@ -319,6 +319,16 @@ proptest! {
     ) {
         check_move(&scene, grown);
     }
+
+    #[test]
+    fn what_replaces_meta_data_of_a_resized_device_leaves_it_or_its_successor(
+        scene in any_scene(Format::V08)
+            .prop_filter("internal", |s| s.placement == Placement::FlexInternal && s.agreed),
+        grown in prop::sample::select(vec![4096u64, 8192, 33 << 12, 300_000 / 512 * 512, 140 << 20]),
+        restore: bool,
+    ) {
+        check_replaced(&scene, grown, restore);
+    }
 }
 
 /// What was dirty before a conversion is dirty afterwards, and a person is told.
@@ -361,31 +371,73 @@ fn dump_for(scene: &Scene) -> String {
     ids + "bm { 0x00000000000000F0; 1 times 0x0000000000000003; }"
 }
 
-fn check_move(scene: &Scene, grown: u64) {
-    let start = {
-        let mut image = scene.image();
-        image.resize(scene.size + grown);
-        image
-    };
-    let before = {
+/// A device with internal meta-data that grew off line, and the file that remembers its size.
+struct Grown {
+    start: Image,
+    before: Reading,
+    state: tempfile::TempDir,
+    old_size: u64,
+}
+
+impl Grown {
+    fn new(scene: &Scene, by: u64) -> Self {
         let small = scene.image();
-        read(&small, Format::V08, Placement::FlexInternal).expect("scenes are valid")
-    };
-    let state = tempfile::tempdir().expect("a directory");
-    let known = state.path().join("drbd-minor-0.lkbd");
-    let remember = || std::fs::write(&known, format!("{}\tdisk\n", scene.size)).expect("written");
-    remember();
-    let line = "v08 disk internal check-resize";
-    let done = run(&start, line, state.path());
-    assert_eq!(done.status, 0, "{}", done.stderr);
-    crash_points(&start, &done.steps, |image| {
-        // The file is rewritten last: it still tells the old size.
-        remember();
-        let again = run(image, line, state.path());
-        assert_eq!(again.status, 0, "grown by {grown}: {}", again.stderr);
-        let after = read(&again.image, Format::V08, Placement::FlexInternal).expect("moved");
-        assert!(after.dirty.contains(&before.dirty), "grown by {grown}");
+        let before = read(&small, Format::V08, Placement::FlexInternal).expect("scenes are valid");
+        let mut start = small;
+        start.resize(scene.size + by);
+        Self {
+            start,
+            before,
+            state: tempfile::tempdir().expect("a directory"),
+            old_size: scene.size,
+        }
+    }
+
+    /// The file is rewritten last: at every crash point it still tells the old size.
+    fn run(&self, image: &Image, line: &str) -> Outcome {
+        let known = self.state.path().join("drbd-minor-0.lkbd");
+        std::fs::write(&known, format!("{}\tdisk\n", self.old_size)).expect("written");
+        let done = run(image, line, self.state.path());
+        assert_eq!(done.status, 0, "{line}: {}", done.stderr);
+        done
+    }
+
+    /// What a driver finds after `check-resize`.
+    fn moved(&self, image: &Image) -> Reading {
+        let moved = self.run(image, "v08 disk internal check-resize");
+        read(&moved.image, Format::V08, Placement::FlexInternal).expect("moved")
+    }
+}
+
+fn check_move(scene: &Scene, by: u64) {
+    let device = Grown::new(scene, by);
+    let done = device.run(&device.start, "v08 disk internal check-resize");
+    crash_points(&device.start, &done.steps, |image| {
+        let (before, after) = (&device.before, device.moved(image));
+        assert!(after.dirty.contains(&before.dirty), "grown by {by}");
         assert_eq!(after.record.effective_size, before.record.effective_size);
+    });
+}
+
+/// create-md and restore-md at the new place while meta-data is at the old one.
+fn check_replaced(scene: &Scene, by: u64, restore: bool) {
+    let device = Grown::new(scene, by);
+    let dump = device.state.path().join("dump");
+    std::fs::write(&dump, dump_for(scene)).expect("written");
+    let command = match restore {
+        true => format!("restore-md {}", dump.display()),
+        false => "create-md".to_owned(),
+    };
+    let done = device.run(&device.start, &format!("v08 disk internal {command}"));
+    let new = read(&done.image, Format::V08, Placement::FlexInternal).expect("made");
+    crash_points(&device.start, &done.steps, |image| {
+        let found = device.moved(image);
+        let is_old = found.record.effective_size == device.before.record.effective_size
+            && found.dirty.contains(&device.before.dirty);
+        assert!(
+            found == new || is_old,
+            "grown by {by}, {command}: {found:?}"
+        );
     });
 }
 

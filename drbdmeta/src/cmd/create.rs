@@ -44,7 +44,11 @@ pub fn run(session: &mut Session<'_>) -> Result<u8, Failure> {
         }
     }
     let existing = find_existing(session, &opened)?;
-    let Opened { mut store, at, .. } = opened;
+    let Opened {
+        mut store,
+        at,
+        found,
+    } = opened;
     let mut replaced = None;
     if let Some(old) = existing {
         replaced = (old.at == at).then(|| old.record.clone());
@@ -62,6 +66,13 @@ pub fn run(session: &mut Session<'_>) -> Result<u8, Failure> {
     probing::check(session, &store, &target)?;
     if let Some(old) = replaced {
         session.distrust(&store, at, &old)?;
+    } else if let Found::LastKnown {
+        record: old,
+        at: from,
+        ..
+    } = &found
+    {
+        resize::keep_found(session, &store, (old, *from), (&record, at))?;
     }
     initialise(session, &store, &record, at)?;
     write(session, &store, at, &record)

@@ -87,6 +87,23 @@ pub fn relocate(
     wipe_old(session, store, &record, from, to)
 }
 
+/// Before new meta-data is written at byte `at` while there is some at `from`, where it belonged
+/// before the device was resized: if they overlap, the old one is found at the new place from
+/// the first write on, demanding a full sync.
+pub fn keep_found(
+    session: &mut Session<'_>,
+    store: &Store,
+    (old, from): (&Record, u64),
+    (new, at): (&Record, u64),
+) -> Result<(), Failure> {
+    if !overlap(old, from, new, at) {
+        return Ok(());
+    }
+    let mut moved = old.clone();
+    moved.place(&session.layout(store.size(), old.al_sectors())?);
+    announce_full_sync(session, store, &moved, at)
+}
+
 fn overlap(old: &Record, from: u64, new: &Record, to: u64) -> bool {
     new.bm_at(to) < from + 4096 && old.bm_at(from) < to
 }

@@ -16,6 +16,7 @@ use super::console::{Answer, FAILED_IO, FAILED_USE, Failure};
 use super::create::announce;
 use super::probing::{self, Target};
 use super::report;
+use super::resize;
 use super::session::{Found, Session, permit};
 use super::store::Store;
 use crate::layout::Placement;
@@ -36,10 +37,6 @@ pub fn run(session: &mut Session<'_>) -> Result<u8, Failure> {
         return Err(Failure::silent(1));
     }
     let (mut store, at) = (opened.store, opened.at);
-    let replaced = match opened.found {
-        Found::InPlace(record) => Some(record),
-        Found::Nothing | Found::LastKnown { .. } => None,
-    };
     source
         .parser()
         .and_then(|mut parser| parser.version(session.call.format))
@@ -64,8 +61,14 @@ pub fn run(session: &mut Session<'_>) -> Result<u8, Failure> {
     let record = record_of(session, &head, store.size(), at)?;
     let length = check_bitmap(session, &record, &total, at)?;
     permit(&mut store, &record, at);
-    if let Some(old) = replaced {
-        session.distrust(&store, at, &old)?;
+    match &opened.found {
+        Found::InPlace(old) => session.distrust(&store, at, old)?,
+        Found::LastKnown {
+            record: old,
+            at: from,
+            ..
+        } => resize::keep_found(session, &store, (old, *from), (&record, at))?,
+        Found::Nothing => {}
     }
     let ring = al::fresh_ring(record.format, record.al_sectors());
     store.write(&mut session.con, TAG, record.al_at(at), &ring)?;
