@@ -83,18 +83,17 @@ pub struct Outcome {
     pub invalid: u32,
 }
 
-/// Replays the log, given the bytes of its area. Missing sectors count as invalid.
+/// Replays the log, given the bytes of its area: no damaged superblock can make it longer.
 pub fn replay(log: &[u8], al_nr_extents: u32) -> Outcome {
     let (sectors, _) = log.as_chunks::<512>();
-    let used = used_sectors(al_nr_extents);
-    let mut valid: Vec<Sector> = sectors
-        .iter()
-        .take(used as usize)
+    let used = sectors.iter().take(used_sectors(al_nr_extents) as usize);
+    let mut valid: Vec<Sector> = used
+        .clone()
         .map(Sector::read)
         .filter(Sector::is_valid)
         .collect();
-    // Fewer than 2^32: `take` bounds it by `used`.
-    let invalid = used - valid.len() as u32;
+    // Fewer than 2^32: `take` bounds it.
+    let invalid = (used.len() - valid.len()) as u32;
     let Some(first) = valid.first() else {
         return Outcome { hot: None, invalid };
     };
@@ -159,6 +158,14 @@ mod tests {
         sector[20] ^= 1;
         assert!(!Sector::read(&sector).is_valid());
         assert_eq!(replay(&sector, 127).hot, None);
+    }
+
+    #[test]
+    fn more_slots_than_the_log_can_hold_do_not_make_it_longer() {
+        let log = vec![0; 64 * 512];
+        for slots in [3844, u32::MAX] {
+            assert_eq!(replay(&log, slots).invalid, 64);
+        }
     }
 
     proptest! {

@@ -215,7 +215,8 @@ fn activity_log(session: &mut Session<'_>, source: &Source<'_>) -> Result<(), Fa
             .take(2)
             .any(|b| b[..4] == crate::activity_log::MAGIC.to_be_bytes());
     let highest = if modern {
-        list_blocks(session, blocks)
+        // Without any slot the genuine tool takes 0 for the highest.
+        list_blocks(session, blocks).or(Some(0))
     } else {
         list_sectors(session, &ring)
     };

@@ -3,7 +3,8 @@
 
 use drbd_types::ByteCount;
 
-use super::{Format, Record};
+use super::v09::V09;
+use super::{Format, Generation, Record};
 use crate::layout::{Layout, Placement, Striping};
 use crate::superblock::Block;
 
@@ -25,6 +26,10 @@ pub enum Field {
     BytesPerBit,
     /// The first of the two fields with the shape of the activity log.
     AlStripes,
+    /// Slots for peers in v09.
+    MaxPeers,
+    /// Number of this node in v09.
+    NodeId,
 }
 
 impl Field {
@@ -37,6 +42,8 @@ impl Field {
             Self::BmOffset => "bm_offset",
             Self::BytesPerBit => "bm_bytes_per_bit",
             Self::AlStripes => "al_stripes",
+            Self::MaxPeers => "bm_max_peers",
+            Self::NodeId => "node_id",
         }
     }
 
@@ -55,6 +62,8 @@ impl Field {
             (Self::BytesPerBit, _) => 80,
             (Self::AlStripes, Format::V09) => 96,
             (Self::AlStripes, _) => 88,
+            (Self::MaxPeers, _) => 88,
+            (Self::NodeId, _) => 92,
         }
     }
 }
@@ -144,6 +153,11 @@ pub fn fault(
 
 /// Judges a record found at the place where `placement` on a device of `size` bytes puts it.
 pub fn judge(record: &Record, placement: Placement, size: ByteCount) -> Verdict {
+    if let Generation::Nodes(nodes) = &record.generation
+        && let Some(verdict) = judge_nodes(nodes)
+    {
+        return verdict;
+    }
     let verdict = match placement {
         Placement::FlexInternal => judge_flexible(record, size),
         _ => judge_leading(record),
@@ -179,6 +193,24 @@ pub fn judge(record: &Record, placement: Placement, size: ByteCount) -> Verdict 
         );
     }
     verdict
+}
+
+/// What v09 alone has. More peers than there can be count as that many.
+fn judge_nodes(nodes: &V09) -> Option<Verdict> {
+    let (peers, node) = (nodes.bm_max_peers, nodes.node_id);
+    if peers == 0 {
+        return Some(Verdict::invalid(
+            format!("v09 max-peers value {peers} out of bounds"),
+            Fault::new(Field::MaxPeers, peers, "at least 1"),
+        ));
+    }
+    if !(-1..=31).contains(&node) {
+        return Some(Verdict::invalid(
+            format!("v09 device node-id value {node} out of bounds"),
+            Fault::new(Field::NodeId, node, "-1 to 31"),
+        ));
+    }
+    None
 }
 
 /// External and fixed: the superblock comes first. The size is not checked.

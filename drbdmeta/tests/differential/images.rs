@@ -568,6 +568,27 @@ fn meta_data_of_drbd_9_with_one_peer_is_converted_alike() {
 }
 
 #[test]
+fn what_drbd_9_itself_would_not_take_for_its_meta_data_is_overwritten_alike() {
+    for (max_peers, node) in [(0u32, 0i32), (1, -2), (1, 32), (0, 99)] {
+        let pair = Pair::new(MIB);
+        let made = pair.only_theirs("-f 0 v09 disk internal create-md 1");
+        assert_eq!(made.status, Some(0), "{made:?}");
+        let mut block = [0; 4096];
+        let at = MIB - 4096;
+        pair.theirs.disk().read_exact_at(&mut block, at).unwrap();
+        block[88..92].copy_from_slice(&max_peers.to_be_bytes());
+        block[92..96].copy_from_slice(&node.to_be_bytes());
+        for side in pair.sides() {
+            side.disk().set_len(0).unwrap();
+            side.disk().set_len(MIB).unwrap();
+            let _ = std::fs::remove_file(side.path("lib/drbd/drbd-minor-0.lkbd"));
+        }
+        pair.patch(at, &block);
+        pair.same("-f 0 v08 disk internal create-md");
+    }
+}
+
+#[test]
 fn meta_data_of_drbd_9_with_more_peers_is_left_alone() {
     let pair = Pair::new(64 * MIB);
     let made = pair.only_theirs("-f 0 v09 disk internal create-md 3");
