@@ -165,7 +165,7 @@ impl<B: Payload> Resource<B> {
             ..options
         };
         let grown = image.last_agreed.0 != 0 && new.size > image.last_agreed;
-        let mut bitmap = Bitmap::from_words(image.last_agreed, image.bitmap);
+        let mut bitmap = Bitmap::from_stored(image.last_agreed, image.bitmap);
         if new.initialise {
             bitmap.resize(new.size);
         }

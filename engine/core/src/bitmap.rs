@@ -3,23 +3,24 @@
 //! Setting rounds a range outwards and clearing rounds it inwards, so that a bit is only ever
 //! clear when its whole block is known to be in sync. The number of set bits is kept up to date
 //! with every change. Each 4 KiB page of the bitmap remembers whether it has to reach the disk:
-//! setting a bit makes that necessary, clearing one only desirable.
+//! setting a bit makes that necessary, clearing one only desirable. What the pages hold is in
+//! [`pages`].
+
+mod pages;
+
+pub use pages::{BitmapChunk, StoredBitmap};
 
 use alloc::vec::Vec;
 use core::ops::Range;
 
 use drbd_types::units::{AL_EXTENT_SECTORS, BIT_SECTORS};
 use drbd_types::{BitNr, Sector, SectorCount};
-use drbd_wire::bitmap_code::{BitSink, BitSource};
+use drbd_wire::bitmap_code::{Bit, BitSink, BitSource};
 
 use crate::activity_log::AlExtent;
-use crate::input::BitmapChunk;
+use pages::{PAGE_BITS, PAGE_WORDS, Pages};
 
 const WORD_BITS: u64 = 64;
-/// Words in a page of 4 KiB.
-const PAGE_WORDS: usize = 512;
-/// Bits in a page: 128 MiB of the volume.
-const PAGE_BITS: u64 = PAGE_WORDS as u64 * WORD_BITS;
 /// Bits of an activity-log extent.
 const AL_EXTENT_BITS: u64 = AL_EXTENT_SECTORS / BIT_SECTORS;
 
@@ -50,47 +51,54 @@ pub enum WriteOut<'a> {
 pub struct Bitmap {
     size: SectorCount,
     bits: u64,
-    words: Vec<u64>,
+    pages: Pages,
     weight: u64,
-    pages: Vec<PageState>,
+    states: Vec<PageState>,
 }
 
 impl Bitmap {
     /// A bitmap for a volume of this size with every bit clear. The caller has checked the size
     /// against the space for the bitmap on disk, which bounds the memory.
     pub fn new(size: SectorCount) -> Self {
-        Self::from_words(size, alloc::vec![0; words_for(size.bits())])
+        let mut bitmap = Self {
+            size,
+            bits: size.bits(),
+            pages: Pages::default(),
+            weight: 0,
+            states: Vec::new(),
+        };
+        let pages = words_for(bitmap.bits).div_ceil(PAGE_WORDS);
+        bitmap.pages.resize(pages);
+        bitmap.states.resize(pages, PageState::Clean);
+        bitmap
     }
 
     /// A bitmap as found on disk. Bits beyond the end are dropped; where words are missing
     /// nothing is known, so their bits are set.
-    pub fn from_words(size: SectorCount, mut words: Vec<u64>) -> Self {
-        let bits = size.bits();
-        words.resize(words_for(bits), u64::MAX);
-        let mut bitmap = Self {
-            size,
-            bits,
-            pages: alloc::vec![PageState::Clean; words.len().div_ceil(PAGE_WORDS)],
-            words,
-            weight: 0,
-        };
+    pub fn from_stored(size: SectorCount, stored: StoredBitmap) -> Self {
+        let mut bitmap = Self::new(size);
+        let (words, pages) = (stored.len() as u64, bitmap.pages.len());
+        bitmap.pages = stored.into_pages();
+        bitmap.pages.resize(pages);
         bitmap.trim();
-        bitmap.recount();
+        bitmap.weight = (0..pages).map(|page| bitmap.pages.ones(page)).sum();
+        bitmap.set_bits_in(words * WORD_BITS..bitmap.bits);
+        bitmap.states.fill(PageState::Clean);
         bitmap
     }
 
     /// Another size of the volume: new bits are set, because the peer knows nothing of them.
     pub fn resize(&mut self, size: SectorCount) {
         let (old, new) = (self.bits, size.bits());
-        self.words.resize(words_for(new), 0);
-        self.pages
-            .resize(self.words.len().div_ceil(PAGE_WORDS), PageState::NeedsWrite);
+        let pages = words_for(new).div_ceil(PAGE_WORDS);
+        self.pages.resize(pages);
+        self.states.resize(pages, PageState::NeedsWrite);
         (self.size, self.bits) = (size, new);
         if new > old {
             self.set_bits_in(old..new);
         } else {
             self.trim();
-            self.recount();
+            self.weight = (0..pages).map(|page| self.pages.ones(page)).sum();
         }
     }
 
@@ -117,17 +125,22 @@ impl Bitmap {
 
     /// Sets every bit.
     pub fn set_all(&mut self) {
-        self.words.fill(u64::MAX);
+        self.fill(Bit::Set);
         self.trim();
         self.weight = self.bits;
-        self.pages.fill(PageState::NeedsWrite);
     }
 
     /// Clears every bit.
     pub fn clear_all(&mut self) {
-        self.words.fill(0);
+        self.fill(Bit::Clear);
         self.weight = 0;
-        self.pages.fill(PageState::NeedsWrite);
+    }
+
+    fn fill(&mut self, value: Bit) {
+        for page in 0..self.pages.len() {
+            self.pages.fill(page, value);
+        }
+        self.states.fill(PageState::NeedsWrite);
     }
 
     /// Whether any block that the range touches is out of sync.
@@ -139,13 +152,13 @@ impl Bitmap {
     /// How many blocks that the range touches are out of sync.
     pub fn count(&self, sector: Sector, length: SectorCount) -> u64 {
         masks(self.touched(sector, length))
-            .map(|(word, mask)| u64::from((self.words[word] & mask).count_ones()))
+            .map(|(word, mask)| u64::from((self.pages.get(word) & mask).count_ones()))
             .sum()
     }
 
     /// Whether this bit is set; bits beyond the end are not.
     pub fn is_set(&self, bit: BitNr) -> bool {
-        bit.0 < self.bits && self.words[word_of(bit.0)] >> (bit.0 % WORD_BITS) & 1 != 0
+        bit.0 < self.bits && self.pages.get(word_of(bit.0)) >> (bit.0 % WORD_BITS) & 1 != 0
     }
 
     /// The first set bit at or behind `from`.
@@ -179,23 +192,19 @@ impl Bitmap {
     ) -> Vec<BitmapChunk> {
         let mut chunks = Vec::new();
         for page in pages {
-            if self.pages.get(page).is_some_and(|&state| state >= at_least) {
-                self.pages[page] = PageState::Clean;
-                chunks.push(self.chunk(page));
+            if self
+                .states
+                .get(page)
+                .is_some_and(|&state| state >= at_least)
+            {
+                self.states[page] = PageState::Clean;
+                self.pages.compact(page);
+                let words = words_for(self.bits) - page * PAGE_WORDS;
+                let content = self.pages.page(page);
+                chunks.push(BitmapChunk::new(page, content, words.min(PAGE_WORDS)));
             }
         }
         chunks
-    }
-
-    fn chunk(&self, page: usize) -> BitmapChunk {
-        let first = page * PAGE_WORDS;
-        let end = self.words.len().min(first + PAGE_WORDS);
-        BitmapChunk {
-            // 2^32 pages would describe 2^59 bytes; no disk has room for such a bitmap.
-            page: page as u32,
-            first_bit: BitNr(page as u64 * PAGE_BITS),
-            words: self.words[first..end].to_vec(),
-        }
     }
 
     /// The bits of the blocks that a range touches.
@@ -221,75 +230,114 @@ impl Bitmap {
     }
 
     fn set_bits_in(&mut self, range: Range<u64>) -> u64 {
-        let mut changed = 0;
-        for (word, mask) in masks(range) {
-            changed += self.change_word(word, self.words[word] | mask, PageState::NeedsWrite);
-        }
+        let changed = self.change(range, Bit::Set, PageState::NeedsWrite);
         self.weight += changed;
         changed
     }
 
     fn clear_bits_in(&mut self, range: Range<u64>) -> u64 {
-        let mut changed = 0;
-        for (word, mask) in masks(range) {
-            changed += self.change_word(word, self.words[word] & !mask, PageState::Lazy);
-        }
+        let changed = self.change(range, Bit::Clear, PageState::Lazy);
         self.weight -= changed;
+        changed
+    }
+
+    /// Gives a range of bits the same value; returns how many had another.
+    fn change(&mut self, range: Range<u64>, value: Bit, urgency: PageState) -> u64 {
+        let mut changed = 0;
+        let mut from = range.start;
+        while from < range.end {
+            let page = (from / PAGE_BITS) as usize;
+            let end = (from / PAGE_BITS + 1)
+                .saturating_mul(PAGE_BITS)
+                .min(range.end);
+            changed += match end - from {
+                PAGE_BITS => self.change_page(page, value, urgency),
+                _ => masks(from..end)
+                    .map(|(word, mask)| {
+                        let old = self.pages.get(word);
+                        let new = match value {
+                            Bit::Set => old | mask,
+                            Bit::Clear => old & !mask,
+                        };
+                        self.change_word(word, new, urgency)
+                    })
+                    .sum(),
+            };
+            from = end;
+        }
+        changed
+    }
+
+    fn change_page(&mut self, page: usize, value: Bit, urgency: PageState) -> u64 {
+        let ones = self.pages.ones(page);
+        let changed = match value {
+            Bit::Set => PAGE_BITS - ones,
+            Bit::Clear => ones,
+        };
+        if changed > 0 {
+            self.pages.fill(page, value);
+            self.states[page] = self.states[page].max(urgency);
+        }
         changed
     }
 
     /// Stores a word; returns how many bits differ.
     fn change_word(&mut self, word: usize, value: u64, urgency: PageState) -> u64 {
-        let changed = u64::from((self.words[word] ^ value).count_ones());
+        let changed = u64::from((self.pages.get(word) ^ value).count_ones());
         if changed > 0 {
-            self.words[word] = value;
-            let page = &mut self.pages[word / PAGE_WORDS];
-            *page = (*page).max(urgency);
+            self.pages.put(word, value);
+            let state = &mut self.states[word / PAGE_WORDS];
+            *state = (*state).max(urgency);
         }
         changed
     }
 
     fn next_set_before(&self, from: u64, end: u64) -> Option<u64> {
-        if from >= end {
-            return None;
-        }
-        let first = word_of(from);
-        let masked = self.words[first] & (u64::MAX << (from % WORD_BITS));
-        let found = if masked != 0 {
-            first as u64 * WORD_BITS + u64::from(masked.trailing_zeros())
-        } else {
-            let rest = &self.words[first + 1..words_for(end)];
-            let offset = rest.iter().position(|&word| word != 0)?;
-            let word = first + 1 + offset;
-            word as u64 * WORD_BITS + u64::from(self.words[word].trailing_zeros())
-        };
+        let found = self.find(from, Bit::Set, end);
         (found < end).then_some(found)
     }
 
     /// Clears what lies beyond the last bit.
     fn trim(&mut self) {
-        if let Some(last) = self.words.len().checked_sub(1) {
-            self.words[last] &= self.mask_of(last);
+        let used = words_for(self.bits);
+        for word in used..self.pages.len() * PAGE_WORDS {
+            self.pages.put(word, 0);
+        }
+        if let Some(last) = used.checked_sub(1) {
+            self.pages
+                .put(last, self.pages.get(last) & self.mask_of(last));
         }
     }
 
     /// The bits of a word that belong to the bitmap.
     const fn mask_of(&self, word: usize) -> u64 {
         match self.bits % WORD_BITS {
-            used if used != 0 && word + 1 == self.words.len() => (1 << used) - 1,
+            used if used != 0 && word == word_of(self.bits) => (1 << used) - 1,
             _ => u64::MAX,
         }
-    }
-
-    fn recount(&mut self) {
-        let ones = |word: &u64| u64::from(word.count_ones());
-        self.weight = self.words.iter().map(ones).sum();
     }
 }
 
 impl BitSource for Bitmap {
     fn word(&self, n: u64) -> u64 {
-        self.words.as_slice().word(n)
+        self.pages.word(n)
+    }
+
+    fn find(&self, from: u64, value: Bit, end: u64) -> u64 {
+        let mut from = from;
+        while from < end {
+            let page_end = (from / PAGE_BITS + 1).saturating_mul(PAGE_BITS).min(end);
+            match self.pages.uniform((from / PAGE_BITS) as usize) {
+                Some(all) if all == value => return from,
+                Some(_) => {}
+                None => match self.pages.find(from, value, page_end) {
+                    found if found < page_end => return found,
+                    _ => {}
+                },
+            }
+            from = page_end;
+        }
+        end
     }
 }
 
@@ -302,10 +350,10 @@ impl BitSink for Bitmap {
         let Ok(first) = usize::try_from(first) else {
             return;
         };
-        let room = self.words.len().saturating_sub(first);
+        let room = words_for(self.bits).saturating_sub(first);
         for (offset, &word) in words.iter().take(room).enumerate() {
             let at = first + offset;
-            let merged = self.words[at] | word & self.mask_of(at);
+            let merged = self.pages.get(at) | word & self.mask_of(at);
             self.weight += self.change_word(at, merged, PageState::NeedsWrite);
         }
     }

@@ -6,7 +6,8 @@ use drbd_types::{MdFlags, Minor, Sector, SectorCount, StateOutcome, UuidSet, Vol
 use drbd_wire::{Packet, Socket};
 
 use crate::activity_log::AlTransaction;
-use crate::input::{BitmapChunk, DiskOp, Durability, HelperRun, IoId, LinkId, MetaOp, Ticket};
+use crate::bitmap::BitmapChunk;
+use crate::input::{DiskOp, Durability, HelperRun, IoId, LinkId, MetaOp, Ticket};
 
 /// One thing for the driver to do. Effects must be started in the order in which they are
 /// taken; the driver may run them side by side unless a variant says otherwise.

@@ -1,9 +1,10 @@
 //! What the core is told: the left-hand side of the contract with its driver.
 
 use alloc::string::String;
-use drbd_types::{BitNr, ConnState, MdFlags, Minor, Sector, SectorCount, UuidSet, VolumeNr};
+use drbd_types::{ConnState, MdFlags, Minor, Sector, SectorCount, UuidSet, VolumeNr};
 use drbd_wire::{Agreed, Packet, Socket};
 
+use crate::bitmap::StoredBitmap;
 use crate::config::{DiskConf, NetConf, ResourceConf};
 
 /// The bytes of a write or a read. The core never looks inside: it moves handles, and a clone
@@ -220,9 +221,8 @@ pub struct DiskImage {
     pub uuids: UuidSet,
     /// Flags of the superblock.
     pub flags: MdFlags,
-    /// The out-of-sync bitmap as on disk, little-endian bit order in 64-bit words, long enough
-    /// for `last_agreed`.
-    pub bitmap: alloc::vec::Vec<u64>,
+    /// The out-of-sync bitmap as on disk, long enough for `last_agreed`.
+    pub bitmap: StoredBitmap,
     /// The most sectors that the on-disk bitmap area can describe.
     pub bitmap_capacity: SectorCount,
     /// How many slots the on-disk activity log can hold at most.
@@ -380,15 +380,4 @@ bitflags::bitflags! {
         /// `--tentative`.
         const TENTATIVE = 2;
     }
-}
-
-/// A piece of the bitmap for the disk.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct BitmapChunk {
-    /// Number of the 4 KiB page.
-    pub page: u32,
-    /// First bit it covers.
-    pub first_bit: BitNr,
-    /// Its words (512, fewer on the last page).
-    pub words: alloc::vec::Vec<u64>,
 }

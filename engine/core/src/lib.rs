@@ -84,14 +84,15 @@ pub const VERSIONS: drbd_wire::VersionRange = drbd_wire::VersionRange {
 };
 
 pub use activity_log::AlTransaction;
+pub use bitmap::{BitmapChunk, StoredBitmap};
 pub use effect::{
     Access, DiskIo, Effect, HelperSubject, IoError, Level, LinkDelay, MetaIo, MetaOrder, Outcome,
     Refusal, Reply, Scope, SuperblockUpdate,
 };
 pub use input::{
-    Admin, BitmapChunk, ClearBitmap, ConnectOnce, DiscardSupport, DiskError, DiskImage, DiskOp,
-    Durability, Force, HeldOpen, HelperRun, Input, IoId, IoRequest, LinkId, MetaOp, Payload,
-    Ticket, TieBreaker,
+    Admin, ClearBitmap, ConnectOnce, DiscardSupport, DiskError, DiskImage, DiskOp, Durability,
+    Force, HeldOpen, HelperRun, Input, IoId, IoRequest, LinkId, MetaOp, Payload, Ticket,
+    TieBreaker,
 };
 pub use machine::Resource;
 pub use status::{AlSuspended, Counters, ResourceStatus, VolumeStatus, WaitClass};

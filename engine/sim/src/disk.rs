@@ -124,7 +124,7 @@ impl Disk {
             last_agreed: self.superblock.last_agreed,
             uuids: self.superblock.uuids,
             flags: self.superblock.flags,
-            bitmap: self.bitmap[..words].to_vec(),
+            bitmap: self.bitmap[..words].iter().copied().collect(),
             bitmap_capacity: self.capacity,
             al_slots_max: 65534,
             max_io: 1 << 20,
@@ -238,8 +238,8 @@ impl Disk {
             }
             MetaIo::Bitmap(chunks) => {
                 for chunk in chunks {
-                    let first = (chunk.first_bit.0 / 64) as usize;
-                    for (offset, &word) in chunk.words.iter().enumerate() {
+                    let first = chunk.first_word();
+                    for (offset, &word) in chunk.words().iter().enumerate() {
                         if fate == Fate::Done || random.chance(500) {
                             self.bitmap[first + offset] = word;
                         }

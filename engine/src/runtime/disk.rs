@@ -11,7 +11,7 @@ use super::driver::{Ring, Tag};
 use super::uring::{Memory, Sync};
 use crate::buffer::{Buffer, MAX_LENGTH, Pool};
 use crate::device::{Frontend, Unmap};
-use crate::store::{MetaWrite, Store};
+use crate::store::{MetaJob, MetaWrite, Store};
 
 /// What the thread keeps for a volume.
 #[derive(Default)]
@@ -23,10 +23,25 @@ pub struct Volume {
     /// Reads that wait for memory.
     pub starved: VecDeque<(DiskOp, DiskIo<Buffer>)>,
     /// Meta-data operations that wait for their turn.
-    queue: VecDeque<(MetaOp, MetaOrder, MetaIo)>,
+    queue: VecDeque<Queued>,
     running: Option<Running>,
     /// Number of the next activity-log transaction while no disk is attached.
     transaction: u32,
+}
+
+/// A meta-data operation that waits for its turn, or for the turn of its next batch.
+struct Queued {
+    op: MetaOp,
+    order: MetaOrder,
+    job: MetaJob,
+    begun: Begun,
+}
+
+/// Whether some of an operation is written already, and not flushed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Begun {
+    No,
+    Yes,
 }
 
 /// A meta-data operation in progress.
@@ -52,7 +67,9 @@ impl Running {
 /// How a meta-data operation becomes durable.
 enum Phase {
     /// The data that it speaks of is being flushed; then it begins.
-    DataFlush(MetaIo),
+    DataFlush(MetaJob),
+    /// A batch is being written; the next one follows.
+    Batch(MetaJob),
     /// The one write is durable by itself, or the flush is running: nothing follows.
     Last,
     /// A flush follows the writes.
@@ -139,8 +156,16 @@ impl Volume {
     pub fn close(&mut self) -> Vec<MetaEnd> {
         self.transaction = self.next_transaction();
         self.store = None;
+        // What the running one still had to do must not reach the next disk.
+        if let Some(running) = &mut self.running
+            && !matches!(running.phase, Phase::Last)
+        {
+            running.result = Err(DiskError::Io);
+        }
         let abandoned = self.queue.drain(..);
-        abandoned.map(|(op, ..)| (op, Err(DiskError::Io))).collect()
+        abandoned
+            .map(|queued| (queued.op, Err(DiskError::Io)))
+            .collect()
     }
 
     /// Starts a data operation; an error if there is no disk. A read without memory waits.
@@ -213,7 +238,14 @@ impl Volume {
 
     /// Queues a meta-data operation.
     pub fn meta(&mut self, op: MetaOp, order: MetaOrder, io: MetaIo) {
-        self.queue.push_back((op, order, io));
+        let job = MetaJob::new(io);
+        let begun = Begun::No;
+        self.queue.push_back(Queued {
+            op,
+            order,
+            job,
+            begun,
+        });
     }
 
     /// Starts the next meta-data operation if none is running; tells of one that failed at once.
@@ -221,32 +253,37 @@ impl Volume {
         if self.running.is_some() {
             return None;
         }
-        let (op, order, io) = self.queue.pop_front()?;
+        let mut next = self.queue.pop_front()?;
+        let op = next.op;
         let Some(store) = &mut self.store else {
             return Some((op, Err(DiskError::Io)));
         };
-        if order == MetaOrder::AfterDataFlush {
+        if next.order == MetaOrder::AfterDataFlush {
             ring.flush(&store.data, Tag::Meta(volume, Expect::Done));
-            self.running = Some(Running::new(op, 1, Phase::DataFlush(io)));
+            self.running = Some(Running::new(op, 1, Phase::DataFlush(next.job)));
             return None;
         }
-        let Some(writes) = store.plan(&io, pool) else {
+        let Some(writes) = store.plan(&mut next.job, pool) else {
             // Without memory it is tried again when the thread next looks.
-            self.queue.push_front((op, order, io));
+            self.queue.push_front(next);
             return None;
         };
-        let Some(left @ 1..) = Some(writes.len()) else {
-            return Some((op, Ok(())));
-        };
-        let (phase, sync) = match left {
-            1 => (Phase::Last, Sync::Data),
-            _ => (Phase::FlushFollows, Sync::Cached),
+        let left = writes.len();
+        let (phase, sync) = match (next.job.is_planned(), next.begun, left) {
+            (true, Begun::No, 0) => return Some((op, Ok(()))),
+            (true, Begun::No, 1) => (Phase::Last, Sync::Data),
+            (true, ..) => (Phase::FlushFollows, Sync::Cached),
+            (false, ..) => (Phase::Batch(next.job), Sync::Cached),
         };
         for MetaWrite { offset, data } in writes {
             let tag = Tag::Meta(volume, Expect::Written(data.len() as u32));
             ring.write(&store.meta, offset, data, sync, tag);
         }
         self.running = Some(Running::new(op, left, phase));
+        if left == 0 {
+            // All that was left lies outside of the area.
+            return self.advance(ring, volume);
+        }
         None
     }
 
@@ -265,16 +302,31 @@ impl Volume {
         let running = self.running.as_mut()?;
         running.left -= 1;
         running.result = running.result.and(result);
-        if running.left > 0 {
-            return None;
+        match running.left {
+            0 => self.advance(ring, volume),
+            _ => None,
         }
+    }
+
+    /// What follows when all writes of a step have ended.
+    fn advance(&mut self, ring: &mut Ring, volume: VolumeNr) -> Option<MetaEnd> {
         let Running {
             op, phase, result, ..
         } = self.running.take()?;
+        let resume = |job, begun| Queued {
+            op,
+            order: MetaOrder::AtOnce,
+            job,
+            begun,
+        };
         match (phase, result, &self.store) {
             // A disk that knows no flush has nothing to lose.
-            (Phase::DataFlush(io), Ok(()) | Err(DiskError::Unsupported), _) => {
-                self.queue.push_front((op, MetaOrder::AtOnce, io));
+            (Phase::DataFlush(job), Ok(()) | Err(DiskError::Unsupported), _) => {
+                self.queue.push_front(resume(job, Begun::No));
+                None
+            }
+            (Phase::Batch(job), Ok(()), _) => {
+                self.queue.push_front(resume(job, Begun::Yes));
                 None
             }
             (Phase::FlushFollows, Ok(()), Some(store)) => {

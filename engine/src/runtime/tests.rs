@@ -93,6 +93,11 @@ impl Drop for Node {
 
 impl Node {
     fn start(seed: u64) -> Self {
+        Self::with(seed, ByteCount(SIZE), ByteCount(64 << 20))
+    }
+
+    /// With a disk and memory for buffers of these sizes.
+    fn with(seed: u64, size: ByteCount, memory: ByteCount) -> Self {
         let (sender, statuses) = channel();
         let (link_sender, links) = channel();
         let (completed, completions) = channel();
@@ -105,7 +110,7 @@ impl Node {
                 statuses: sender,
                 links: link_sender,
             };
-            let pool = Pool::new(ByteCount(64 << 20));
+            let pool = Pool::new(memory);
             Driver::new(Resource::new(conf, seed), inbox, pool, told)?.run()
         });
         let completed = Mutex::new(completed);
@@ -119,7 +124,7 @@ impl Node {
             statuses,
             links,
             completions,
-            disk: disk(),
+            disk: disk(size),
             thread: Some(thread),
         };
         let minor = Minor(1);
@@ -265,10 +270,10 @@ impl Node {
     }
 }
 
-fn disk() -> tempfile::NamedTempFile {
+fn disk(size: ByteCount) -> tempfile::NamedTempFile {
     let file = tempfile::NamedTempFile::new().unwrap();
-    file.as_file().set_len(SIZE).unwrap();
-    let layout = layout();
+    file.as_file().set_len(size.0).unwrap();
+    let layout = layout(size);
     let block = Superblock::fresh(&layout, Striping::DEFAULT).encode(MagicKind::Clean);
     file.as_file()
         .write_all_at(&block, layout.superblock.0 * 512)
@@ -276,8 +281,8 @@ fn disk() -> tempfile::NamedTempFile {
     file
 }
 
-fn layout() -> Layout {
-    Layout::compute(ByteCount(SIZE), Placement::FlexInternal, Striping::DEFAULT).unwrap()
+fn layout(size: ByteCount) -> Layout {
+    Layout::compute(size, Placement::FlexInternal, Striping::DEFAULT).unwrap()
 }
 
 fn socket_pair() -> (TcpStream, TcpStream) {
@@ -314,7 +319,7 @@ fn in_sync(status: &ResourceStatus) -> bool {
 #[test]
 fn two_nodes_sync_replicate_and_catch_up_after_a_disconnect() {
     let pool = Pool::new(ByteCount(64 << 20));
-    let capacity = layout().capacity().unwrap();
+    let capacity = layout(ByteCount(SIZE)).capacity().unwrap();
     let (a, b) = (Node::start(1), Node::start(2));
     let force = Force::Yes;
     let volume = VOLUME;
@@ -352,4 +357,21 @@ fn two_nodes_sync_replicate_and_catch_up_after_a_disconnect() {
     ));
     let refused = b.io(vec![(Sector(0), Operation::Read { length: 512 })]);
     assert!(refused[&0].is_err(), "a Secondary serves nobody");
+}
+
+#[test]
+fn a_bitmap_larger_than_all_memory_for_buffers_reaches_the_disk() {
+    // 19 MiB of bitmap, every bit set; a sparse file.
+    let size = ByteCount(600 << 30);
+    let node = Node::with(1, size, ByteCount(4 << 20));
+    let layout = layout(size);
+    let (area, capacity) = (layout.areas().unwrap(), layout.capacity().unwrap());
+    let mut bitmap = vec![0; usize::try_from(capacity.bits() / 8).unwrap()];
+    let start = area.bitmap.0 * 512;
+    node.disk
+        .as_file()
+        .read_exact_at(&mut bitmap, start)
+        .unwrap();
+    assert!(bitmap.len() > 4 * (4 << 20));
+    assert!(bitmap.iter().all(|byte| *byte == 0xff));
 }

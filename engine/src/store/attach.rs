@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use drbd_control::RetCode;
+use drbd_core::StoredBitmap;
 use drbd_core::input::{DiscardSupport, DiskImage};
 use drbd_types::{BitNr, ByteCount, Sector, SectorCount};
 use drbdmeta::bitmap;
@@ -187,8 +188,8 @@ fn check_size(device: &MetaDevice, placement: Placement) -> Result<(), AttachErr
     })
 }
 
-/// The bitmap of the last agreed size, as words; bits beyond the end are cleared.
-fn read_bitmap(device: &MetaDevice, located: &Located) -> Result<Vec<u64>, AttachError> {
+/// The bitmap of the last agreed size; bits beyond the end are cleared.
+fn read_bitmap(device: &MetaDevice, located: &Located) -> Result<StoredBitmap, AttachError> {
     let failed = || AttachError {
         code: RetCode::IoMdDisk,
         log: "reading the bitmap failed".into(),
@@ -200,9 +201,7 @@ fn read_bitmap(device: &MetaDevice, located: &Located) -> Result<Vec<u64>, Attac
         return Err(failed());
     }
     let start = located.areas.bitmap.0 * 512;
-    let words_used = usize::try_from(used / 8).map_err(|_| failed())?;
-    let mut words = Vec::new();
-    words.try_reserve_exact(words_used).map_err(|_| failed())?;
+    let mut stored = StoredBitmap::default();
     let mut chunk = PageBuffer::new(bitmap::CHUNK_BYTES);
     let mut done = 0;
     while done < used {
@@ -215,13 +214,18 @@ fn read_bitmap(device: &MetaDevice, located: &Located) -> Result<Vec<u64>, Attac
             .map_err(|_| failed())?;
         bitmap::clear_from(bytes, ByteCount(done), BitNr(agreed.bits()));
         let useful = rest.min(length) as usize;
-        words.extend(bitmap::words(&bytes[..useful]));
+        stored.extend(bitmap::words(&bytes[..useful]));
         done += useful as u64;
     }
-    Ok(words)
+    Ok(stored)
 }
 
-fn image(devices: &Devices, data: &MetaDevice, located: &Located, bitmap: Vec<u64>) -> DiskImage {
+fn image(
+    devices: &Devices,
+    data: &MetaDevice,
+    located: &Located,
+    bitmap: StoredBitmap,
+) -> DiskImage {
     let sb = &located.superblock;
     let describable = located
         .areas
@@ -348,7 +352,7 @@ mod tests {
         file.as_file().write_all_at(&[0xff; 32], at).unwrap();
         let (_store, image) = attach(&internal(&file), 0).unwrap();
         // 1000 sectors are 125 bits: two words, the second with 61.
-        assert_eq!(image.bitmap, [u64::MAX, (1 << 61) - 1]);
+        assert!(image.bitmap.words().eq([u64::MAX, (1 << 61) - 1]));
     }
 
     #[test]

@@ -19,7 +19,7 @@ use drbdmeta::superblock::Superblock;
 use crate::device::Features;
 
 pub use attach::{AttachError, Devices, attach};
-pub use plan::MetaWrite;
+pub use plan::{MetaJob, MetaWrite};
 
 /// An attached disk.
 #[derive(Debug)]

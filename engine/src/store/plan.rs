@@ -1,18 +1,23 @@
 //! Meta-data operations as aligned writes. Pure: who carries them out sees to order and flushing.
 
+use std::iter::Peekable;
+
+use drbd_core::BitmapChunk;
 use drbd_core::activity_log::AlTransaction;
 use drbd_core::effect::{MetaIo, SuperblockUpdate};
-use drbd_core::input::BitmapChunk;
 use drbd_types::SectorCount;
 use drbdmeta::activity_log::{self, SlotUpdate};
 use drbdmeta::bitmap;
 use drbdmeta::layout::BLOCK_BYTES;
-use drbdmeta::superblock::MagicKind;
+use drbdmeta::superblock::{Block, MagicKind};
 
 use super::{Store, bytes_of};
 use crate::buffer::{Buffer, MAX_LENGTH, Pool};
 
-/// One write to the meta-data device. Those of one operation may be carried out side by side.
+/// The bytes of one batch: more than a disk needs to be busy, little beside a pool.
+const BATCH: usize = 8 << 20;
+
+/// One write to the meta-data device. Those of one batch may be carried out side by side.
 #[derive(Debug)]
 pub struct MetaWrite {
     /// Byte position.
@@ -21,16 +26,66 @@ pub struct MetaWrite {
     pub data: Buffer,
 }
 
+/// A meta-data operation as far as it is not planned yet. A whole bitmap or ring can be larger
+/// than all memory for buffers: it goes to the disk in batches.
+pub struct MetaJob(Rest);
+
+enum Rest {
+    Superblock(SuperblockUpdate),
+    Transaction(AlTransaction),
+    /// The ring is made when its first batch is planned.
+    FreshRing,
+    Ring(Box<RingBlocks>),
+    Bitmap(std::vec::IntoIter<BitmapChunk>),
+    Nothing,
+}
+
+/// Transactions with their numbers, in the order to write them.
+type RingBlocks = Peekable<Box<dyn Iterator<Item = (u32, Block)> + Send>>;
+
+impl MetaJob {
+    /// All of an operation.
+    pub fn new(io: MetaIo) -> Self {
+        Self(match io {
+            MetaIo::Superblock(update) => Rest::Superblock(update),
+            MetaIo::ActivityLog(transaction) => Rest::Transaction(transaction),
+            MetaIo::InitialiseActivityLog => Rest::FreshRing,
+            MetaIo::Bitmap(chunks) => Rest::Bitmap(chunks.into_iter()),
+        })
+    }
+
+    /// Whether every write has been planned.
+    pub const fn is_planned(&self) -> bool {
+        matches!(self.0, Rest::Nothing)
+    }
+}
+
 impl Store {
-    /// The writes that an operation consists of; `None` while the pool has no memory for them, in
-    /// which case nothing was changed and the call can be repeated.
-    pub fn plan(&mut self, io: &MetaIo, pool: &Pool) -> Option<Vec<MetaWrite>> {
-        match io {
-            MetaIo::Superblock(update) => self.superblock_write(update, pool),
-            MetaIo::ActivityLog(transaction) => self.transaction_write(transaction, pool),
-            MetaIo::InitialiseActivityLog => self.ring_writes(pool),
-            MetaIo::Bitmap(chunks) => self.bitmap_writes(chunks, pool),
+    /// The next batch of writes of an operation; `None` while the pool has no memory for any, in
+    /// which case the call can be repeated.
+    pub fn plan(&mut self, job: &mut MetaJob, pool: &Pool) -> Option<Vec<MetaWrite>> {
+        if let Rest::FreshRing = job.0 {
+            job.0 = Rest::Ring(Box::new(self.fresh_ring()));
         }
+        let (writes, left) = match &mut job.0 {
+            Rest::Superblock(update) => (vec![self.superblock_write(update, pool)?], false),
+            Rest::Transaction(transaction) => {
+                (vec![self.transaction_write(transaction, pool)?], false)
+            }
+            Rest::Ring(blocks) => {
+                let writes = self.ring_writes(blocks, pool)?;
+                (writes, blocks.peek().is_some())
+            }
+            Rest::Bitmap(chunks) => {
+                let writes = self.bitmap_writes(chunks, pool)?;
+                (writes, !chunks.as_slice().is_empty())
+            }
+            Rest::FreshRing | Rest::Nothing => (Vec::new(), false),
+        };
+        if !left {
+            job.0 = Rest::Nothing;
+        }
+        Some(writes)
     }
 
     /// Number of the next activity-log transaction, for the next attach of the same minor.
@@ -38,11 +93,7 @@ impl Store {
         self.next_transaction
     }
 
-    fn superblock_write(
-        &mut self,
-        update: &SuperblockUpdate,
-        pool: &Pool,
-    ) -> Option<Vec<MetaWrite>> {
+    fn superblock_write(&mut self, update: &SuperblockUpdate, pool: &Pool) -> Option<MetaWrite> {
         let mut superblock = self.superblock;
         superblock.uuids = update.uuids;
         superblock.flags = update.flags;
@@ -51,13 +102,13 @@ impl Store {
         superblock.la_peer_max_bio_size = update.peer_max_bio;
         let data = filled(pool, &superblock.encode(MagicKind::InUse))?;
         self.superblock = superblock;
-        Some(vec![MetaWrite {
+        Some(MetaWrite {
             offset: bytes_of(self.at).0,
             data,
-        }])
+        })
     }
 
-    fn transaction_write(&mut self, from: &AlTransaction, pool: &Pool) -> Option<Vec<MetaWrite>> {
+    fn transaction_write(&mut self, from: &AlTransaction, pool: &Pool) -> Option<MetaWrite> {
         let updates: Vec<SlotUpdate> = from
             .updates
             .iter()
@@ -81,18 +132,33 @@ impl Store {
         .encode();
         let write = self.ring_write(self.next_transaction, &block, pool)?;
         self.next_transaction = self.next_transaction.wrapping_add(1);
-        Some(vec![write])
+        Some(write)
     }
 
-    fn ring_writes(&mut self, pool: &Pool) -> Option<Vec<MetaWrite>> {
+    /// Counts the transactions of the whole ring, which are written one batch after the other.
+    fn fresh_ring(&mut self) -> RingBlocks {
         let blocks = self.superblock.striping().unwrap_or_default().blocks();
         let slots = u16::try_from(self.superblock.al_nr_extents).unwrap_or(activity_log::MAX_SLOTS);
-        let ring =
-            activity_log::fresh_ring(self.next_transaction, blocks, slots, |_| activity_log::FREE);
-        let writes = ring
-            .map(|(number, block)| self.ring_write(number, &block, pool))
-            .collect::<Option<Vec<_>>>()?;
-        self.next_transaction = self.next_transaction.wrapping_add(blocks);
+        let first = self.next_transaction;
+        self.next_transaction = first.wrapping_add(blocks);
+        let free = |_| activity_log::FREE;
+        let blocks: Box<dyn Iterator<Item = _> + Send> =
+            Box::new(activity_log::fresh_ring(first, blocks, slots, free));
+        blocks.peekable()
+    }
+
+    fn ring_writes(&self, blocks: &mut RingBlocks, pool: &Pool) -> Option<Vec<MetaWrite>> {
+        let mut writes = Vec::new();
+        while let Some((number, block)) = blocks.peek()
+            && writes.len() < BATCH / BLOCK_BYTES as usize
+        {
+            match self.ring_write(*number, block, pool) {
+                Some(write) => writes.push(write),
+                None if writes.is_empty() => return None,
+                None => break,
+            }
+            blocks.next();
+        }
         Some(writes)
     }
 
@@ -106,40 +172,56 @@ impl Store {
     }
 
     /// Neighbouring pages go into one write.
-    fn bitmap_writes(&self, chunks: &[BitmapChunk], pool: &Pool) -> Option<Vec<MetaWrite>> {
+    fn bitmap_writes(
+        &self,
+        chunks: &mut std::vec::IntoIter<BitmapChunk>,
+        pool: &Pool,
+    ) -> Option<Vec<MetaWrite>> {
         let start = bytes_of(self.areas.bitmap).0;
         let room = bytes_len(self.areas.bitmap_len);
         let mut writes = Vec::new();
-        let mut rest = chunks;
-        while let Some(first) = rest.first() {
-            let most = MAX_LENGTH / BLOCK_BYTES as usize;
-            let run = rest
-                .iter()
-                .zip(first.page..)
-                .take(most)
-                .take_while(|(chunk, page)| chunk.page == *page)
-                .count();
-            let (now, later) = rest.split_at(run);
-            rest = later;
-            let from = u64::from(first.page) * BLOCK_BYTES;
+        let mut planned = 0;
+        while planned < BATCH
+            && let Some(run) = leading_run(chunks.as_slice())
+        {
+            let from = u64::from(run[0].page()) * BLOCK_BYTES;
             // The last page of a bitmap may be cut by the end of its area.
-            let length = (run as u64 * BLOCK_BYTES).min(room.saturating_sub(from));
-            if length == 0 {
-                continue;
+            let length = (run.len() as u64 * BLOCK_BYTES).min(room.saturating_sub(from)) as usize;
+            if length > 0 {
+                let Some(data) = pool.allocate(length).and_then(|buffer| pages(buffer, run)) else {
+                    break;
+                };
+                planned += length;
+                let offset = start + from;
+                writes.push(MetaWrite { offset, data });
             }
-            let mut data = pool.allocate(length as usize)?;
-            let bytes = data.unique_mut()?;
-            bytes.fill(0);
-            for (chunk, page) in now.iter().zip(bytes.chunks_mut(BLOCK_BYTES as usize)) {
-                bitmap::store_words(chunk.words.iter().copied(), page);
-            }
-            writes.push(MetaWrite {
-                offset: start + from,
-                data,
-            });
+            let run = run.len();
+            chunks.by_ref().take(run).for_each(drop);
         }
-        Some(writes)
+        let starved = writes.is_empty() && !chunks.as_slice().is_empty();
+        (!starved).then_some(writes)
     }
+}
+
+/// The first chunks of neighbouring pages, as many as one buffer holds.
+fn leading_run(chunks: &[BitmapChunk]) -> Option<&[BitmapChunk]> {
+    let first = chunks.first()?.page();
+    let run = chunks
+        .iter()
+        .zip(first..)
+        .take(MAX_LENGTH / BLOCK_BYTES as usize)
+        .take_while(|(chunk, page)| chunk.page() == *page)
+        .count();
+    Some(&chunks[..run])
+}
+
+fn pages(mut buffer: Buffer, run: &[BitmapChunk]) -> Option<Buffer> {
+    let bytes = buffer.unique_mut()?;
+    bytes.fill(0);
+    for (chunk, page) in run.iter().zip(bytes.chunks_mut(BLOCK_BYTES as usize)) {
+        bitmap::store_words(chunk.words().iter().copied(), page);
+    }
+    Some(buffer)
 }
 
 fn filled(pool: &Pool, bytes: &[u8]) -> Option<Buffer> {
@@ -157,7 +239,7 @@ mod tests {
     use super::*;
     use crate::store::{Devices, attach};
     use drbd_core::activity_log::AlExtent;
-    use drbd_types::{BitNr, ByteCount, MdFlags, UuidSet};
+    use drbd_types::{ByteCount, MdFlags, UuidSet};
     use drbdmeta::activity_log::ValidBlock;
     use drbdmeta::layout::{Layout, Placement, Striping};
     use drbdmeta::superblock::Superblock;
@@ -181,6 +263,14 @@ mod tests {
         (store, layout, Pool::new(ByteCount(16 << 20)))
     }
 
+    /// All writes of an operation that fits into one batch.
+    fn plan(store: &mut Store, io: MetaIo, pool: &Pool) -> Vec<MetaWrite> {
+        let mut job = MetaJob::new(io);
+        let writes = store.plan(&mut job, pool).unwrap();
+        assert!(job.is_planned());
+        writes
+    }
+
     fn block(write: &MetaWrite) -> ValidBlock<'_> {
         ValidBlock::parse(write.data.first_chunk().unwrap()).unwrap()
     }
@@ -189,7 +279,7 @@ mod tests {
     fn transactions_follow_the_fresh_ring_round_and_round() {
         let (mut store, layout, pool) = store();
         let log = layout.superblock.0 * 512 - 32_768;
-        let ring = store.plan(&MetaIo::InitialiseActivityLog, &pool).unwrap();
+        let ring = plan(&mut store, MetaIo::InitialiseActivityLog, &pool);
         let places: Vec<u64> = ring.iter().map(|write| write.offset - log).collect();
         assert_eq!(places, (0..8).map(|n| n * 4096).collect::<Vec<u64>>());
         // Spec 40 section 6.1: transaction 8 of the captured ring, in block 0 again.
@@ -199,7 +289,7 @@ mod tests {
             context: vec![None; 67],
             slots: 67,
         });
-        let write = store.plan(&transaction, &pool).unwrap().remove(0);
+        let write = plan(&mut store, transaction, &pool).remove(0);
         assert_eq!(write.offset, log);
         assert_eq!(
             (block(&write).tr_number(), block(&write).crc32c()),
@@ -218,10 +308,7 @@ mod tests {
             al_extents: 67,
             peer_max_bio: 1 << 20,
         };
-        let write = store
-            .plan(&MetaIo::Superblock(update), &pool)
-            .unwrap()
-            .remove(0);
+        let write = plan(&mut store, MetaIo::Superblock(update), &pool).remove(0);
         assert_eq!(write.offset, layout.superblock.0 * 512);
         let written = Superblock::parse(write.data.first_chunk().unwrap()).unwrap();
         assert_eq!(written.magic, MagicKind::InUse);
@@ -237,13 +324,9 @@ mod tests {
         let area = layout.areas().unwrap();
         let start = area.bitmap.0 * 512;
         let pages = area.bitmap_len.0 / 8;
-        let chunk = |page: u64| BitmapChunk {
-            page: page as u32,
-            first_bit: BitNr(page * 32_768),
-            words: vec![page + 1; 512],
-        };
+        let chunk = |page: u64| BitmapChunk::of_words(page as u32, &[page + 1; 512]);
         let chunks: Vec<_> = [0, 1, 2, 5, pages].into_iter().map(chunk).collect();
-        let writes = store.plan(&MetaIo::Bitmap(chunks), &pool).unwrap();
+        let writes = plan(&mut store, MetaIo::Bitmap(chunks), &pool);
         let shape = |write: &MetaWrite| (write.offset - start, write.data.len());
         let shapes: Vec<_> = writes.iter().map(shape).collect();
         assert_eq!(shapes, [(0, 3 * 4096), (5 * 4096, 4096)]);
@@ -251,11 +334,56 @@ mod tests {
     }
 
     #[test]
-    fn without_memory_nothing_is_changed_and_the_plan_can_be_made_again() {
+    fn an_operation_larger_than_all_memory_is_planned_in_batches() {
+        let (mut store, layout, _) = store();
+        // Room for two writes of neighbouring pages.
+        let pool = Pool::new(ByteCount(2 << 20));
+        let none = Pool::new(ByteCount(0));
+        let pages = 5 * 256 + 7;
+        store.areas.bitmap_len = SectorCount(pages * 8);
+        let chunks = (0..pages as u32).map(|page| BitmapChunk::of_words(page, &[1; 512]));
+        let mut job = MetaJob::new(MetaIo::Bitmap(chunks.collect()));
+        let mut end = layout.areas().unwrap().bitmap.0 * 512;
+        let mut batches = 0;
+        while !job.is_planned() {
+            assert!(store.plan(&mut job, &none).is_none());
+            for write in store.plan(&mut job, &pool).unwrap() {
+                assert_eq!(write.offset, end);
+                end += write.data.len() as u64;
+            }
+            batches += 1;
+        }
+        assert_eq!(end, (layout.areas().unwrap().bitmap.0 + pages * 8) * 512);
+        assert_eq!(batches, 3);
+    }
+
+    #[test]
+    fn a_ring_larger_than_all_memory_is_planned_in_batches() {
+        let (mut store, ..) = store();
+        let pool = Pool::new(ByteCount(1 << 20));
+        let striping = Striping::new(4, 256).unwrap();
+        (
+            store.superblock.al_stripes,
+            store.superblock.al_stripe_size_4k,
+        ) = (4, 256);
+        let mut job = MetaJob::new(MetaIo::InitialiseActivityLog);
+        let mut numbers = Vec::new();
+        while !job.is_planned() {
+            let batch = store.plan(&mut job, &pool).unwrap();
+            assert!(batch.len() <= 256);
+            numbers.extend(batch.iter().map(|write| block(write).tr_number()));
+        }
+        assert_eq!(numbers, (0..striping.blocks()).collect::<Vec<u32>>());
+        assert_eq!(store.next_transaction(), striping.blocks());
+    }
+
+    #[test]
+    fn without_memory_nothing_is_lost_and_the_plan_can_be_made_again() {
         let (mut store, _, pool) = store();
         let none = Pool::new(ByteCount(0));
-        assert!(store.plan(&MetaIo::InitialiseActivityLog, &none).is_none());
-        assert_eq!(store.next_transaction(), 0);
-        assert!(store.plan(&MetaIo::InitialiseActivityLog, &pool).is_some());
+        let mut job = MetaJob::new(MetaIo::InitialiseActivityLog);
+        assert!(store.plan(&mut job, &none).is_none());
+        assert_eq!(store.plan(&mut job, &pool).unwrap().len(), 8);
+        assert!(job.is_planned());
     }
 }

@@ -5,7 +5,11 @@ const fn sectors(n: u64) -> SectorCount {
 }
 
 fn pages(chunks: &[BitmapChunk]) -> Vec<u32> {
-    chunks.iter().map(|chunk| chunk.page).collect()
+    chunks.iter().map(BitmapChunk::page).collect()
+}
+
+fn stored(words: &[u64]) -> StoredBitmap {
+    words.iter().copied().collect()
 }
 
 /// The device of section 11: 65456 sectors, 8182 bits, 128 words, one page.
@@ -13,13 +17,13 @@ fn pages(chunks: &[BitmapChunk]) -> Vec<u32> {
 fn sizes_are_those_of_the_captured_device() {
     let bitmap = Bitmap::new(sectors(65_456));
     assert_eq!(bitmap.bits(), 8182);
-    assert_eq!((bitmap.words.len(), bitmap.pages.len()), (128, 1));
+    assert_eq!((words_for(bitmap.bits), bitmap.pages.len()), (128, 1));
     let mut bitmap = bitmap;
     bitmap.set_all();
     assert_eq!(bitmap.weight(), 8182);
     let chunks = bitmap.take_pages(WriteOut::All);
-    assert_eq!(chunks[0].words.len(), 128);
-    assert_eq!(chunks[0].words[127], (1 << (8182 - 127 * 64)) - 1);
+    assert_eq!(chunks[0].words().len(), 128);
+    assert_eq!(chunks[0].words()[127], (1 << (8182 - 127 * 64)) - 1);
 }
 
 #[test]
@@ -60,11 +64,11 @@ fn ranges_beyond_the_end_are_cut_off() {
 
 #[test]
 fn words_that_are_missing_on_disk_are_out_of_sync_and_bits_beyond_the_end_are_dropped() {
-    let bitmap = Bitmap::from_words(sectors(100 * 8), alloc::vec![1]);
+    let bitmap = Bitmap::from_stored(sectors(100 * 8), stored(&[1]));
     assert_eq!(bitmap.weight(), 1 + 36);
-    let bitmap = Bitmap::from_words(sectors(4 * 8), alloc::vec![u64::MAX, u64::MAX]);
+    let bitmap = Bitmap::from_stored(sectors(4 * 8), stored(&[u64::MAX, u64::MAX]));
     assert_eq!(bitmap.weight(), 4);
-    assert_eq!(Bitmap::from_words(sectors(0), Vec::new()).weight(), 0);
+    assert_eq!(Bitmap::from_stored(sectors(0), stored(&[])).weight(), 0);
 }
 
 #[test]
@@ -90,8 +94,8 @@ fn pages_reach_the_disk_when_they_changed_and_only_once() {
     bitmap.set_range(Sector(2 * PAGE_SECTORS), sectors(8));
     let chunks = bitmap.take_pages(WriteOut::Changed);
     assert_eq!(pages(&chunks), [1, 2]);
-    assert_eq!(chunks[0].first_bit, BitNr(PAGE_BITS));
-    assert_eq!(chunks[0].words[0], 1);
+    assert_eq!(chunks[0].first_word(), PAGE_WORDS);
+    assert_eq!(chunks[0].words()[0], 1);
     assert_eq!(pages(&bitmap.take_pages(WriteOut::Changed)), []);
     bitmap.clear_range(Sector(PAGE_SECTORS), sectors(8));
     bitmap.clear_range(Sector(PAGE_SECTORS), sectors(8));
@@ -122,6 +126,44 @@ fn a_received_bitmap_is_merged_and_cannot_set_bits_beyond_the_end() {
     assert_eq!(bitmap.weight(), 2 + 4 + 6);
     assert_eq!(bitmap.word(0), 0xf000_0000_0000_0003);
     assert_eq!(bitmap.word(7), 0);
+}
+
+fn shared(bitmap: &Bitmap) -> Vec<Option<Bit>> {
+    (0..bitmap.pages.len())
+        .map(|page| bitmap.pages.uniform(page))
+        .collect()
+}
+
+#[test]
+fn uniform_pages_take_no_memory() {
+    let mut bitmap = Bitmap::new(sectors(3 * PAGE_SECTORS));
+    bitmap.set_all();
+    assert_eq!(shared(&bitmap), [Some(Bit::Set); 3]);
+    assert_eq!(
+        bitmap.clear_range(Sector(8), sectors(PAGE_SECTORS)),
+        PAGE_BITS
+    );
+    assert_eq!(shared(&bitmap), [None, None, Some(Bit::Set)]);
+    bitmap.clear_range(Sector(0), sectors(PAGE_SECTORS + 8));
+    bitmap.take_pages(WriteOut::Changed);
+    let one_left = [Some(Bit::Clear), None, Some(Bit::Set)];
+    assert_eq!(shared(&bitmap), one_left);
+    bitmap.set_range(Sector(PAGE_SECTORS), sectors(PAGE_SECTORS));
+    assert_eq!(shared(&bitmap)[1], Some(Bit::Set));
+    let read = bitmap.take_pages(WriteOut::All);
+    let words = read.iter().flat_map(BitmapChunk::words).copied();
+    let again = Bitmap::from_stored(sectors(3 * PAGE_SECTORS), words.collect());
+    assert_eq!(shared(&again), shared(&bitmap));
+}
+
+#[test]
+fn a_page_on_its_way_to_the_disk_keeps_what_it_was() {
+    let mut bitmap = Bitmap::new(sectors(PAGE_SECTORS));
+    bitmap.set_range(Sector(0), sectors(8));
+    let chunks = bitmap.take_pages(WriteOut::Changed);
+    bitmap.set_range(Sector(8), sectors(8));
+    assert_eq!(chunks[0].words()[0], 1);
+    assert_eq!(bitmap.word(0), 3);
 }
 
 mod model {
@@ -213,6 +255,41 @@ mod model {
             prop_assert_eq!(bitmap.any_set(Sector(at), SectorCount(len)), touched > 0);
         }
 
+        #[test]
+        fn pages_as_a_whole_behave_like_their_bits(
+            cut in 0..PAGE_SECTORS,
+            ranges in prop::collection::vec(
+                (0..4u64, 0..3u64, 0..4u64, 0..3u64, any::<bool>()), 1..12,
+            ),
+            probes in prop::collection::vec(0..4 * PAGE_BITS, 8),
+        ) {
+            let size = 4 * PAGE_SECTORS - cut;
+            let mut bitmap = Bitmap::new(SectorCount(size));
+            let mut model = alloc::vec![false; bitmap.bits() as usize];
+            for (page, bit, pages, bits, set) in ranges {
+                let start = (page * PAGE_BITS + bit).min(bitmap.bits());
+                let end = (start + pages * PAGE_BITS + bits).min(bitmap.bits());
+                let (at, length) = (Sector(start * 8), SectorCount((end - start) * 8));
+                let part = &mut model[start as usize..end as usize];
+                let differ = part.iter().filter(|bit| **bit != set).count() as u64;
+                part.fill(set);
+                let changed = match set {
+                    true => bitmap.set_range(at, length),
+                    false => bitmap.clear_range(at, length),
+                };
+                prop_assert_eq!(changed, differ);
+            }
+            prop_assert_eq!(bitmap.weight(), model.iter().filter(|bit| **bit).count() as u64);
+            for probe in probes {
+                let probe = probe.min(bitmap.bits());
+                for (value, wanted) in [(Bit::Set, true), (Bit::Clear, false)] {
+                    let found = model[probe as usize..].iter().position(|bit| *bit == wanted);
+                    let expected = found.map_or(bitmap.bits(), |offset| probe + offset as u64);
+                    prop_assert_eq!(bitmap.find(probe, value, bitmap.bits()), expected);
+                }
+            }
+        }
+
         /// Writing what `take_pages` hands out, and nothing else, keeps a disk image on which no
         /// bit is missing.
         #[test]
@@ -228,10 +305,11 @@ mod model {
                     bitmap.clear_range(Sector(at), SectorCount(len));
                 }
                 for chunk in bitmap.take_pages(WriteOut::Changed) {
-                    let first = (chunk.first_bit.0 / 64) as usize;
-                    disk[first..first + chunk.words.len()].copy_from_slice(&chunk.words);
+                    let first = chunk.first_word();
+                    disk[first..first + chunk.words().len()].copy_from_slice(chunk.words());
                 }
-                prop_assert_eq!(&disk, &bitmap.words);
+                let words: Vec<u64> = (0..disk.len()).map(|word| bitmap.pages.get(word)).collect();
+                prop_assert_eq!(&disk, &words);
             }
         }
     }
