@@ -76,9 +76,11 @@ impl Pages {
         }
     }
 
-    /// The value of all bits of a page, if it is known to be one.
+    /// The value of all bits of a page, if it is known to be one. Beyond the end bits are clear.
     pub fn uniform(&self, page: usize) -> Option<Bit> {
-        let page = &self.pages[page];
+        let Some(page) = self.pages.get(page) else {
+            return Some(Bit::Clear);
+        };
         if Arc::ptr_eq(page, &self.clear) {
             Some(Bit::Clear)
         } else if Arc::ptr_eq(page, &self.set) {
