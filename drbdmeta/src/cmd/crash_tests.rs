@@ -197,9 +197,18 @@ fn v07_or_v08() -> impl Strategy<Value = Scene> {
 
 /// Few scenes, but some hundred crash points each; more with `PROPTEST_CASES`.
 fn few() -> ProptestConfig {
+    scenes(12)
+}
+
+/// For what needs few writes: enough scenes that each kind of loss occurs in some of them.
+fn many() -> ProptestConfig {
+    scenes(300)
+}
+
+fn scenes(usually: u32) -> ProptestConfig {
     let cases = std::env::var("PROPTEST_CASES").ok();
     ProptestConfig {
-        cases: cases.and_then(|n| n.parse().ok()).unwrap_or(12),
+        cases: cases.and_then(|n| n.parse().ok()).unwrap_or(usually),
         max_shrink_iters: 40,
         failure_persistence: None,
         ..ProptestConfig::default()
@@ -247,6 +256,29 @@ proptest! {
         let after = change.new_one(&change.done.image).unwrap();
         prop_assert_eq!(before.dirty, after.dirty);
     }
+
+    #[test]
+    fn a_move_leaves_something_valid_at_any_crash_point(
+        scene in any_scene(Format::V08)
+            .prop_filter("internal", |s| s.placement == Placement::FlexInternal && s.agreed),
+        grown in prop::sample::select(vec![4096u64, 8192, 33 << 12, 300_000 / 512 * 512, 140 << 20]),
+    ) {
+        check_move(&scene, grown);
+    }
+
+    #[test]
+    fn what_replaces_meta_data_of_a_resized_device_leaves_it_or_its_successor(
+        scene in any_scene(Format::V08)
+            .prop_filter("internal", |s| s.placement == Placement::FlexInternal && s.agreed),
+        grown in prop::sample::select(vec![4096u64, 8192, 33 << 12, 300_000 / 512 * 512, 140 << 20]),
+        restore: bool,
+    ) {
+        check_replaced(&scene, grown, restore);
+    }
+}
+
+proptest! {
+    #![proptest_config(many())]
 
     #[test]
     fn small_changes_are_one_write_that_is_there_or_not(
@@ -310,25 +342,6 @@ proptest! {
             prop_assert!(refused.steps.is_empty());
         }
     }
-
-    #[test]
-    fn a_move_leaves_something_valid_at_any_crash_point(
-        scene in any_scene(Format::V08)
-            .prop_filter("internal", |s| s.placement == Placement::FlexInternal && s.agreed),
-        grown in prop::sample::select(vec![4096u64, 8192, 33 << 12, 300_000 / 512 * 512, 140 << 20]),
-    ) {
-        check_move(&scene, grown);
-    }
-
-    #[test]
-    fn what_replaces_meta_data_of_a_resized_device_leaves_it_or_its_successor(
-        scene in any_scene(Format::V08)
-            .prop_filter("internal", |s| s.placement == Placement::FlexInternal && s.agreed),
-        grown in prop::sample::select(vec![4096u64, 8192, 33 << 12, 300_000 / 512 * 512, 140 << 20]),
-        restore: bool,
-    ) {
-        check_replaced(&scene, grown, restore);
-    }
 }
 
 /// What was dirty before a conversion is dirty afterwards, and a person is told.
@@ -343,6 +356,23 @@ fn check_kept(change: &Change) {
     // DRBD 9 has the log of 8.4, which stays where it is.
     let by_log = change.scene.format == Format::V09;
     assert!(told || nothing || asked_before || by_log, "{text}");
+}
+
+#[test]
+fn what_lay_at_the_new_place_of_the_log_does_not_stop_apply_al() {
+    let scene = Scene {
+        placement: Placement::FixedInternal,
+        size: 140 << 20,
+        ..sample(Format::V07)
+    };
+    let mut image = scene.image();
+    let log = image.size().0 - 4096 - 32_768;
+    image.write(log, &crate::activity_log::MAGIC.to_be_bytes());
+    let state = tempfile::tempdir().expect("a directory");
+    let converted = run(&image, "v08 disk internal create-md", state.path());
+    assert_eq!(converted.status, 0, "{}", converted.stderr);
+    let applied = run(&converted.image, "v08 disk internal apply-al", state.path());
+    assert_eq!(applied.status, 0, "{}", applied.stderr);
 }
 
 /// Where v08 puts what this scene has; "internal" is flexible there.
@@ -439,6 +469,21 @@ fn check_replaced(scene: &Scene, by: u64, restore: bool) {
             "grown by {by}, {command}: {found:?}"
         );
     });
+}
+
+/// Wherever in the ring the newest transaction is, which alone names its extent.
+#[test]
+fn apply_al_sets_the_bits_before_it_gives_up_the_log() {
+    for newest in 1..=10 {
+        let scene = Scene {
+            size: 130 << 20,
+            hot: (0..newest).map(|i| (i.into(), 3 * i)).collect(),
+            ..sample(Format::V08)
+        };
+        let change = Change::in_place(&scene, "apply-al");
+        assert_eq!(change.done.status, 0, "{}", change.done.stderr);
+        change.check();
+    }
 }
 
 #[test]

@@ -321,8 +321,10 @@ fn check_bitmap(
             ),
         ));
     }
+    // Sectors are written.
+    let padded = have.checked_next_multiple_of(512).unwrap_or(have);
     session.con.warn(format_args!(
-        "in {TAG}: truncating byte count from {have} to {room}\nBitmap info too large, truncated!"
+        "in {TAG}: truncating byte count from {padded} to {room}\nBitmap info too large, truncated!"
     ));
     Ok(room)
 }

@@ -180,11 +180,10 @@ impl<R: BufRead> Parser<R> {
                 ));
             }
         };
-        self.semicolon()?;
         if found != wanted.name() {
             return Err(DumpError::Version { found, wanted });
         }
-        Ok(())
+        self.semicolon()
     }
 
     /// All that a dump of v06 has.

@@ -82,6 +82,7 @@ fn broken_dumps_are_refused_alike() {
     for (from, to) in [
         ("v08", "v07"),
         ("\"v08\"", "v08"),
+        ("\"v08\";", "\"x\" 5"),
         ("\"v08\"", "\"a very long string, too long\""),
         ("version", "uuid"),
         ("version", "foo"),
@@ -117,6 +118,17 @@ fn broken_dumps_are_refused_alike() {
     pair.same("-f 0 v08 disk internal restore-md nowhere");
     pair.file("dump", "");
     pair.same("-f 0 v08 disk internal verify-dump dump");
+}
+
+#[test]
+fn zeros_behind_the_end_of_the_volume_are_cut_alike() {
+    let pair = Pair::new(MIB);
+    pair.file(
+        "dump",
+        "version \"v07\"; gc { 1; 1; 2; 3; 4; } la-size-sect 1000; \
+         bm { 512 times 0xFFFFFFFFFFFFFFFF; 2 times 0x0000000000000000; }",
+    );
+    pair.same("-f 0 v07 disk flex-internal restore-md dump");
 }
 
 #[test]
