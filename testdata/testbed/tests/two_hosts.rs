@@ -137,6 +137,47 @@ fn after_a_killed_secondary_only_the_blocks_written_meanwhile_are_sent() {
     read_checked(&second, 16, 4);
 }
 
+/// Its bitmap is larger than all the memory that the engine has for buffers, and lies in a sparse
+/// file.
+const HUGE_MIB: u64 = 9 << 20;
+const HUGE_BITMAP_KIB: u64 = HUGE_MIB * 1024 / 4 / 8 / 1024;
+
+#[test]
+fn a_mirror_of_nine_tebibytes_starts_catches_up_and_fails_over_in_little_memory() {
+    let network = f2::network().unwrap();
+    let first = Ours::start(&network, f2::FIRST, HUGE_MIB);
+    let second = Ours::start(&network, f2::SECOND, HUGE_MIB);
+    for node in [&first, &second] {
+        node.sh("drbdadm create-md r0 </dev/null");
+    }
+    for output in start_both(&first, &second) {
+        assert_eq!(output.status, 0, "{}", output.both());
+    }
+    first.wait("both connected", &|device| device.connection == "Connected");
+    first.sh("drbdadm -- --clear-bitmap new-current-uuid r0");
+    wait_in_sync(&first, &second);
+    first.sh("drbdadm primary r0");
+    let far_out = (HUGE_MIB / 2, HUGE_MIB - 1024);
+    write_checked(&first, far_out.0, 4);
+
+    second.kill();
+    first.wait("alone", &|device| device.connection != "Connected");
+    write_checked(&first, far_out.1, 4);
+    let mark = first.log().len();
+    second.sh("/etc/init.d/drbd start </dev/null");
+    assert_eq!(announced_resync(&first, mark), 4 << 10);
+    wait_in_sync(&first, &second);
+    fail_over(&first, &second);
+    read_checked(&second, far_out.0, 4);
+    read_checked(&second, far_out.1, 4);
+    for node in [&first, &second] {
+        let peak = node.sh("grep VmHWM /proc/$(cat /run/drbd/engine.pid)/status");
+        let kib = peak.split_whitespace().nth(1).and_then(|n| n.parse().ok());
+        let kib: u64 = kib.unwrap_or_else(|| panic!("{peak:?}"));
+        assert!(kib < HUGE_BITMAP_KIB, "{kib} KiB");
+    }
+}
+
 #[test]
 fn a_killed_primary_comes_back_and_both_disks_become_the_same() {
     let network = f2::network().unwrap();
