@@ -52,7 +52,7 @@ pub fn offer(
     session: &mut Session<'_>,
     store: &Store,
     at: u64,
-    mut old: Existing,
+    old: &Existing,
 ) -> Result<Option<Converted>, Failure> {
     let (from, to) = (old.record.format, session.call.format);
     if from == to {
@@ -85,6 +85,7 @@ pub fn offer(
     let mut placed = old.record.clone();
     placed.place(&layout);
     // The bitmap that comes along must fit, too.
+    let mut old = old.clone();
     old.record.effective_size = agreed_size(session, &placed, at)?;
     placed.effective_size = old.record.effective_size;
     let dirt = survey(session, store, &old, &placed, at)?;
@@ -307,8 +308,8 @@ fn carry_bitmap(
     Ok(())
 }
 
-/// The block that was converted is not to be found again, if it lay elsewhere.
-fn wipe_superseded(
+/// The block that was converted or replaced is not to be found again, if it lay elsewhere.
+pub fn wipe_superseded(
     session: &mut Session<'_>,
     store: &mut Store,
     at: u64,

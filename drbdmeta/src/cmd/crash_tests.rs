@@ -317,6 +317,21 @@ proptest! {
     }
 
     #[test]
+    fn new_meta_data_at_another_place_leaves_old_or_new_and_nothing_twice(
+        scene in any_scene(Format::V07).prop_filter("internal", |s| s.placement.is_internal())
+    ) {
+        let (placement, index) = match scene.placement {
+            Placement::FlexInternal => (Placement::FixedInternal, "internal"),
+            _ => (Placement::FlexInternal, "flex-internal"),
+        };
+        prop_assume!(scene.size > 130 << 20);
+        let change = Change::new(&scene, "create-md", (Format::V07, placement), index);
+        prop_assert_eq!(change.done.status, 0, "{}", change.done.stderr);
+        change.check();
+        prop_assert_eq!(change.old(&change.done.image), None);
+    }
+
+    #[test]
     fn a_conversion_to_0_7_leaves_old_or_new_at_any_crash_point(scene in any_scene(Format::V08)) {
         // To the same place: the fixed area would need a larger disk.
         let index = if scene.placement == Placement::FlexInternal {

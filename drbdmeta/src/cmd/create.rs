@@ -20,6 +20,7 @@ use crate::text::parser::Words;
 const ZERO_CHUNK: usize = 1 << 20;
 
 /// Meta-data that is already there.
+#[derive(Clone)]
 pub struct Existing {
     /// The block.
     pub record: Record,
@@ -49,23 +50,25 @@ pub fn run(session: &mut Session<'_>) -> Result<u8, Failure> {
         at,
         found,
     } = opened;
-    let mut replaced = None;
-    if let Some(old) = existing {
-        replaced = (old.at == at).then(|| old.record.clone());
-        if let Some(converted) = conversion::offer(session, &store, at, old)? {
-            return conversion::finish(session, store, at, converted);
-        }
+    if let Some(old) = &existing
+        && let Some(converted) = conversion::offer(session, &store, at, old)?
+    {
+        return conversion::finish(session, store, at, converted);
     }
     if session.call.format == Format::V06 {
         return write(session, &store, at, &Record::fresh_v06());
     }
     let record = fresh_record(session, store.size())?;
+    // Always the amount that the meta-data device itself would need.
+    let bitmap = bitmap_sectors(store.size(), 4096, 1)
+        .map_err(|error| Failure::new(FAILED_IO, error))?
+        * 512;
     permit(&mut store, &record, at);
     announce(session, &record, at);
     let target = Target::of(&record, session, at);
     probing::check(session, &store, &target)?;
-    if let Some(old) = replaced {
-        session.distrust(&store, at, &old)?;
+    if let Some(old) = existing.as_ref().filter(|old| old.at == at) {
+        session.distrust(&store, at, &old.record)?;
     } else if let Found::LastKnown {
         record: old,
         at: from,
@@ -74,8 +77,12 @@ pub fn run(session: &mut Session<'_>) -> Result<u8, Failure> {
     {
         resize::keep_found(session, &store, (old, *from), (&record, at))?;
     }
-    initialise(session, &store, &record, at)?;
-    write(session, &store, at, &record)
+    initialise(session, &store, &record, at, bitmap)?;
+    let status = write(session, &store, at, &record)?;
+    if let Some(old) = existing {
+        conversion::wipe_superseded(session, &mut store, at, &old)?;
+    }
+    Ok(status)
 }
 
 /// The last step of every way to create meta-data.
@@ -294,6 +301,7 @@ fn initialise(
     store: &Store,
     record: &Record,
     at: u64,
+    bitmap_bytes: u64,
 ) -> Result<(), Failure> {
     session.con.say("initializing activity log");
     let ring = al::fresh_ring(record.format, record.al_sectors());
@@ -303,11 +311,7 @@ fn initialise(
         record.al_at(at),
         &ring,
     )?;
-    // Always the amount that the meta-data device itself would need.
-    let length = bitmap_sectors(store.size(), 4096, 1)
-        .map_err(|error| Failure::new(FAILED_IO, error))?
-        * 512;
-    zero_bitmap(session, store, record.bm_at(at), length)
+    zero_bitmap(session, store, record.bm_at(at), bitmap_bytes)
 }
 
 fn zero_bitmap(

@@ -98,3 +98,19 @@ proptest! {
         check(&scene, &cut)?;
     }
 }
+
+#[test]
+fn a_device_beyond_every_bitmap_is_refused_before_the_first_write() {
+    let state = tempfile::tempdir().unwrap();
+    let image = Image::new((1 << 50) + 4096);
+    for line in ["v08 disk internal", "v08 disk 0", "v07 disk internal"] {
+        let refused = run(&image, &format!("{line} create-md"), state.path());
+        assert_eq!(refused.status, 10, "{line}: {}", refused.stderr);
+        assert!(
+            refused.stderr.contains("got too large"),
+            "{}",
+            refused.stderr
+        );
+        assert!(!wrote(&refused.steps), "{line}");
+    }
+}

@@ -93,6 +93,14 @@ fn a_second_slot_on_the_same_device_is_asked_about_alike() {
 }
 
 #[test]
+fn meta_data_of_0_7_at_the_other_internal_place_is_replaced_alike() {
+    let pair = Pair::new(300 * MIB);
+    for index in ["flex-internal", "internal", "flex-internal"] {
+        pair.same(&format!("-f 0 v07 disk {index} create-md"));
+    }
+}
+
+#[test]
 fn changed_stripes_are_asked_about_alike() {
     let pair = Pair::new(64 * MIB);
     pair.same("-f 0 v08 disk internal create-md -s 2");
