@@ -30,6 +30,10 @@ pub struct Unprotected {
 pub fn protect_process() -> Vec<Unprotected> {
     let steps = [
         ("mark the process as an I/O flusher", become_io_flusher()),
+        (
+            "give large buffers back when they are freed",
+            return_freed_memory(),
+        ),
         ("lock memory", lock_memory()),
         ("lower the out-of-memory score", spare_from_oom_killer()),
     ];
@@ -61,6 +65,28 @@ fn lock_memory() -> io::Result<()> {
         Err(rustix::io::Errno::INVAL) => Ok(mlockall(all)?),
         other => Ok(other?),
     }
+}
+
+/// Allocations of this many bytes and more are mappings of their own: the read buffers of the FUSE
+/// threads, 16 MiB each and hardly touched, pieces of bitmaps, and the largest buffers of a pool.
+#[cfg(target_env = "gnu")]
+const MAPPED_FROM: libc::c_int = 1 << 20;
+
+/// Left to itself glibc keeps large freed buffers from the second one on, clears them when they are
+/// asked for again, and so makes every page of them resident: 64 MiB for each volume.
+#[cfg(target_env = "gnu")]
+fn return_freed_memory() -> io::Result<()> {
+    // SAFETY: takes two numbers, and is called before the first thread is started.
+    match unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, MAPPED_FROM) } {
+        0 => Err(io::ErrorKind::InvalidInput.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Other allocators are as they are.
+#[cfg(not(target_env = "gnu"))]
+const fn return_freed_memory() -> io::Result<()> {
+    Ok(())
 }
 
 fn spare_from_oom_killer() -> io::Result<()> {
