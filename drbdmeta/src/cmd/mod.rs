@@ -4,6 +4,7 @@
 //! words --args--> options + positional --table--> command
 //!       --lock, in_use--> may it run? --session--> opened and judged meta-data
 //!       --gi, dump, create, al, ...--> record --store--> guarded, ordered writes
+//!                                      bitmap --bitmap_writer--> the same, several in flight
 //! ```
 
 mod al;

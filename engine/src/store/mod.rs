@@ -3,8 +3,8 @@
 //!
 //! * [`attach`]: opens data and meta-data device, checks the superblock, reads the bitmap
 //!   (spec 60 section 4.1 steps 3, 4 and 6).
-//! * [`plan`]: a [`drbd_core::effect::MetaIo`] as a list of aligned writes; pure, the ring of the runtime
-//!   carries them out.
+//! * [`plan`]: a [`drbd_core::effect::MetaIo`] as aligned writes, in batches that memory has room for;
+//!   pure, the ring of the runtime carries them out.
 
 pub mod attach;
 pub mod plan;
