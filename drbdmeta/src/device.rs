@@ -284,6 +284,10 @@ pub trait Medium: Sync {
     fn kind(&self) -> Kind;
     /// The number that traces show.
     fn descriptor(&self) -> i32;
+    /// See [`MetaDevice::logical_block`].
+    fn logical_block(&self) -> io::Result<u32> {
+        Ok(512)
+    }
     /// See [`MetaDevice::lock`].
     fn lock(&self, claim: Claim) -> io::Result<()>;
     /// See [`MetaDevice::read_up_to`].
@@ -305,6 +309,9 @@ impl Medium for MetaDevice {
     }
     fn descriptor(&self) -> i32 {
         self.file.as_raw_fd()
+    }
+    fn logical_block(&self) -> io::Result<u32> {
+        Self::logical_block(self)
     }
     fn lock(&self, claim: Claim) -> io::Result<()> {
         Self::lock(self, claim)

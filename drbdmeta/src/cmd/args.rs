@@ -80,7 +80,7 @@ pub const OPTIONS: &[OptionRow] = &[
         long: "verbose",
         short: Some('v'),
         argument: Argument::None,
-        help: "Say more; repeatable: 2 traces I/O, 4 shows the superblock, 10 lists the activity log in dump-md.",
+        help: "Say more; repeatable: 2 traces I/O, 4 shows the superblock (3 one that is not valid), 10 lists the activity log in dump-md.",
     },
     OptionRow {
         id: OptionId::PeerMaxBioSize,

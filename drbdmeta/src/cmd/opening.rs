@@ -112,6 +112,10 @@ impl Session<'_> {
 
     fn check_kind(&mut self, device: &dyn Medium) -> Result<(), Failure> {
         if device.kind() == Kind::BlockDevice {
+            if let Ok(bytes) = device.logical_block() {
+                self.con
+                    .trace(2, format_args!("hard_sect_size is {bytes} Byte"));
+            }
             return Ok(());
         }
         if !self.con.is_forced() {

@@ -70,7 +70,7 @@ pub const COMMANDS: &[Command] = &[
         effect: Reads,
         max_args: Some(0),
         options: &[OptionId::NodeId, OptionId::Json],
-        help: "Print the generation identifiers with explanations.",
+        help: "Print the generation identifiers with explanations; with --json as one JSON object.",
         run: gi::show,
     },
     Command {
@@ -90,7 +90,7 @@ pub const COMMANDS: &[Command] = &[
         effect: Modifies,
         max_args: None,
         options: &[OptionId::AlStripes, OptionId::AlStripeSize],
-        help: "Write meta-data from the text of dump-md (FILE or stdin).",
+        help: "Write meta-data from the text of dump-md, in the file or on stdin.",
         run: restore::run,
     },
     Command {
@@ -100,7 +100,7 @@ pub const COMMANDS: &[Command] = &[
         effect: Reads,
         max_args: None,
         options: &[],
-        help: "Check the syntax of a dump without opening the device.",
+        help: "Check the syntax of a dump, in the file or on stdin, without opening the device.",
         run: restore::verify,
     },
     Command {
@@ -175,7 +175,7 @@ pub const COMMANDS: &[Command] = &[
             OptionId::AlStripes,
             OptionId::AlStripeSize,
         ],
-        help: "Initialise meta-data, or convert that of another format.",
+        help: "Initialise meta-data, or convert that of another format. MAX_PEERS belongs to v09 and is ignored.",
         run: create::run,
     },
     Command {
@@ -185,7 +185,7 @@ pub const COMMANDS: &[Command] = &[
         effect: Modifies,
         max_args: None,
         options: &[OptionId::NodeId],
-        help: "Release the slot of a peer in v09 meta-data.",
+        help: "Release the slot of a peer in v09 meta-data, which is refused here: the formats before have none.",
         run: misc::forget_peer,
     },
     Command {

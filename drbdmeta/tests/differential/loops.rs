@@ -16,6 +16,8 @@ fn life(pair: &Pair, index: &str) {
         "dump-md",
         "apply-al",
         "set-gi ::::1:1:1",
+        "-v get-gi",
+        "-vv get-gi",
         "write-dev-uuid 1234",
         "check-resize",
         "outdate",
