@@ -30,7 +30,7 @@ pub enum DumpError {
         wanted: Format,
     },
     /// Another granularity.
-    #[error("Invalid value for bm-byte-per-bit: value must be 4096, found {found}")]
+    #[error("Invalid value for bm-byte-per-bit: value must be {}", granularity_rule(*.found))]
     BytesPerBit {
         /// As in the dump.
         found: u64,
@@ -48,6 +48,14 @@ pub enum DumpError {
     /// The input failed.
     #[error("reading the dump failed: {0}")]
     Input(#[from] io::Error),
+}
+
+/// The genuine rule where it is broken, else ours: no driver of these formats has another one.
+fn granularity_rule(found: u64) -> String {
+    match found.is_power_of_two() && found >= 4096 {
+        true => format!("4096, found {found}"),
+        false => "a power-of-two multiple of 4096".to_owned(),
+    }
 }
 
 /// A lexer's complaint comes on a line of its own before the parser's.
