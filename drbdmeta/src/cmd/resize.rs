@@ -4,7 +4,7 @@
 use super::console::{FAILED_IO, Failure};
 use super::lkbd;
 use super::session::{Found, Session, demand_full_sync, permit};
-use super::store::Store;
+use super::store::{Store, Writing};
 use crate::device::PageBuffer;
 use crate::layout::{Placement, superblock_byte};
 use crate::record::{Format, Record};
@@ -38,6 +38,9 @@ fn note_size(session: &mut Session<'_>, store: &Store, record: &Record) -> Resul
     let Some(known) = lkbd::load_quietly(&mut session.con, &path) else {
         return Err(Failure::silent(1));
     };
+    if store.writing() == Writing::DryRun {
+        return Ok(0);
+    }
     if session.keeps_last_known() {
         if known.size != store.size() || known.uuid != record.device_uuid {
             lkbd::save(session, store.size(), record.device_uuid);
@@ -78,8 +81,9 @@ pub fn relocate(
     }
     let mut ring = PageBuffer::new(usize::try_from(old.al_sectors() * 512).unwrap_or(0));
     store.read(&mut session.con, TAG, old.al_at(from), &mut ring)?;
-    copy_bitmap(session, store, (old, from), (&record, to))?;
+    // The new log lies above all of the old bitmap.
     store.write(&mut session.con, TAG, record.al_at(to), &ring)?;
+    copy_bitmap(session, store, (old, from), (&record, to))?;
     session.commit(store, to, &record)?;
     session
         .con

@@ -269,6 +269,7 @@ fn files_about_the_last_known_place_are_treated_alike() {
         for side in disk.pair.sides() {
             std::fs::write(side.path("lib/drbd/drbd-minor-0.lkbd"), content).unwrap();
         }
+        disk.same("--dry-run check-resize");
         disk.same("-v check-resize");
         disk.pair.resize(64 * MIB + 8192);
         disk.same("-v get-gi");
