@@ -1,12 +1,13 @@
 //! The bitmap area, written in large pieces with several of them in flight: a single stream of
 //! direct I/O leaves the disk idle while the next piece is filled, or the text of a dump parsed.
+//! The pieces of a long run are written from one buffer, which stays in the caches.
 //!
 //! Pieces carry no order among each other. What makes them count, the superblock, is written
 //! behind a flush by [`super::session::Session::commit`].
 
 use std::io::{self, IsTerminal};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use drbd_types::ByteCount;
@@ -20,8 +21,8 @@ use crate::text::parser::Words;
 
 /// Pieces being written at once.
 const WRITERS: usize = 3;
-/// Pieces in memory: those being written, and one being filled.
-const PIECES: usize = WRITERS + 1;
+/// Buffers: those being written, and one being filled.
+const BUFFERS: usize = WRITERS + 1;
 /// A bitmap that takes noticeably long to write gets a progress bar.
 const BAR_FROM: u64 = 64 << 20;
 
@@ -66,8 +67,11 @@ pub fn write(
             store,
             area,
             bar: progress(area.length),
-            piece: Piece::new(area.piece),
+            buffer: Arc::new(PageBuffer::new(area.piece)),
+            filled: 0,
+            uniform: Some(0),
             made: 1,
+            spare: Vec::new(),
             taken: 0,
             flying: 0,
             queue,
@@ -83,7 +87,7 @@ fn write_queued(medium: &dyn Medium, queued: &Mutex<Receiver<Flight>>, done: &Se
     loop {
         let next = queued.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(mut flight) = next else { return };
-        let bytes = &flight.piece.bytes[..flight.length];
+        let bytes = &flight.buffer[..flight.length];
         flight.result = medium.write_at(ByteCount(flight.at), bytes);
         if done.send(flight).is_err() {
             return;
@@ -91,29 +95,10 @@ fn write_queued(medium: &dyn Medium, queued: &Mutex<Receiver<Flight>>, done: &Se
     }
 }
 
-/// A buffer of the size of a piece.
-struct Piece {
-    bytes: PageBuffer,
-    /// Bytes put in so far.
-    filled: usize,
-    /// The word that the whole buffer consists of, if it is known to be one: of a long run only
-    /// the first buffers are filled.
-    uniform: Option<u64>,
-}
-
-impl Piece {
-    fn new(bytes: usize) -> Self {
-        Self {
-            bytes: PageBuffer::new(bytes),
-            filled: 0,
-            uniform: Some(0),
-        }
-    }
-}
-
 /// A piece on its way to the disk and back.
 struct Flight {
-    piece: Piece,
+    /// Those of a run of equal words share it.
+    buffer: Arc<PageBuffer>,
     at: u64,
     length: usize,
     result: io::Result<()>,
@@ -125,10 +110,16 @@ pub struct BitmapWriter<'a, 'c> {
     store: &'a Store,
     area: Area,
     bar: ProgressBar,
-    /// The piece being filled.
-    piece: Piece,
+    /// The piece being filled; still being written, too, until its first word is put in.
+    buffer: Arc<PageBuffer>,
+    /// Bytes put in so far.
+    filled: usize,
+    /// The word that all of the buffer consists of, if it is known to be one.
+    uniform: Option<u64>,
     /// Buffers that exist.
     made: usize,
+    /// Those that nobody uses.
+    spare: Vec<Arc<PageBuffer>>,
     /// Bytes of the area in pieces that were handed over.
     taken: u64,
     /// Pieces handed over and not yet back.
@@ -141,20 +132,20 @@ impl BitmapWriter<'_, '_> {
     /// Appends a run of words.
     pub fn put(&mut self, Words { mut count, word }: Words) -> Result<(), Failure> {
         while count > 0 {
-            let filled = self.piece.filled;
-            let left = self.area.length - self.taken - filled as u64;
-            let room = ((self.area.piece - filled) as u64).min(left) / 8;
+            let from = self.filled;
+            let left = self.area.length - self.taken - from as u64;
+            let room = ((self.area.piece - from) as u64).min(left) / 8;
             if room == 0 {
                 break;
             }
             let now = room.min(count);
-            let end = filled + now as usize * 8;
-            let whole = filled == 0 && end == self.area.piece;
-            if !whole || self.piece.uniform != Some(word) {
-                bitmap::fill(word, &mut self.piece.bytes[filled..end]);
-                self.piece.uniform = whole.then_some(word);
+            let end = from + now as usize * 8;
+            let whole = from == 0 && end == self.area.piece;
+            if !whole || self.uniform != Some(word) {
+                bitmap::fill(word, &mut self.own_buffer()?[from..end]);
+                self.uniform = whole.then_some(word);
             }
-            self.piece.filled = end;
+            self.filled = end;
             count -= now;
             if end == self.area.piece {
                 self.hand_over()?;
@@ -163,24 +154,47 @@ impl BitmapWriter<'_, '_> {
         Ok(())
     }
 
+    /// The buffer being filled, for writing: another one if this one is still being written, which
+    /// only happens before the first word is put in.
+    fn own_buffer(&mut self) -> Result<&mut PageBuffer, Failure> {
+        if Arc::get_mut(&mut self.buffer).is_none() {
+            self.buffer = self.unused_buffer()?;
+        }
+        Arc::get_mut(&mut self.buffer).ok_or_else(writers_gone)
+    }
+
+    fn unused_buffer(&mut self) -> Result<Arc<PageBuffer>, Failure> {
+        if self.made < BUFFERS && self.spare.is_empty() {
+            self.made += 1;
+            return Ok(Arc::new(PageBuffer::new(self.area.piece)));
+        }
+        loop {
+            if let Some(buffer) = self.spare.pop() {
+                return Ok(buffer);
+            }
+            self.await_landing()?;
+        }
+    }
+
     fn hand_over(&mut self) -> Result<(), Failure> {
-        let filled = self.piece.filled;
+        let filled = std::mem::take(&mut self.filled);
         let length = filled.next_multiple_of(512);
         if length > filled {
-            self.piece.bytes[filled..length].fill(0);
-            self.piece.uniform = None;
+            self.own_buffer()?[filled..length].fill(0);
+            self.uniform = None;
         }
         let at = self.area.at.wrapping_add(self.taken);
-        let bytes = &self.piece.bytes[..length];
+        let bytes = &self.buffer[..length];
         let writing = self.store.announce(self.con, self.area.tag, at, bytes)?;
         self.taken += filled as u64;
         if writing == Writing::DryRun {
-            self.piece.filled = 0;
             return Ok(());
         }
-        let piece = self.empty_piece()?;
+        while let Ok(flight) = self.written.try_recv() {
+            self.landed(flight)?;
+        }
         let flight = Flight {
-            piece: std::mem::replace(&mut self.piece, piece),
+            buffer: Arc::clone(&self.buffer),
             at,
             length,
             result: Ok(()),
@@ -189,17 +203,13 @@ impl BitmapWriter<'_, '_> {
         self.queue.send(flight).map_err(|_| writers_gone())
     }
 
-    fn empty_piece(&mut self) -> Result<Piece, Failure> {
-        if self.made < PIECES {
-            self.made += 1;
-            return Ok(Piece::new(self.area.piece));
-        }
-        self.take_back()
+    fn await_landing(&mut self) -> Result<(), Failure> {
+        let flight = self.written.recv().map_err(|_| writers_gone())?;
+        self.landed(flight)
     }
 
-    /// Waits for a piece to be on disk.
-    fn take_back(&mut self) -> Result<Piece, Failure> {
-        let flight = self.written.recv().map_err(|_| writers_gone())?;
+    /// A piece is on disk.
+    fn landed(&mut self, flight: Flight) -> Result<(), Failure> {
         self.flying -= 1;
         let failed = |e| {
             self.store
@@ -207,14 +217,15 @@ impl BitmapWriter<'_, '_> {
         };
         flight.result.map_err(failed)?;
         self.bar.inc(flight.length as u64);
-        Ok(Piece {
-            filled: 0,
-            ..flight.piece
-        })
+        let mut buffer = flight.buffer;
+        if Arc::get_mut(&mut buffer).is_some() {
+            self.spare.push(buffer);
+        }
+        Ok(())
     }
 
     fn finish(mut self) -> Result<(), Failure> {
-        if self.piece.filled > 0 {
+        if self.filled > 0 {
             self.hand_over()?;
         }
         if self.taken != self.area.length {
@@ -227,7 +238,7 @@ impl BitmapWriter<'_, '_> {
             ));
         }
         while self.flying > 0 {
-            self.take_back()?;
+            self.await_landing()?;
         }
         self.bar.finish_and_clear();
         Ok(())
@@ -251,8 +262,6 @@ fn progress(length: u64) -> ProgressBar {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use proptest::prelude::*;
 
     use super::super::console::Respondent;
