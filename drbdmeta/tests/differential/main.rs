@@ -2,6 +2,7 @@
 
 mod bed;
 mod existing;
+mod formats;
 mod images;
 mod loops;
 mod matrix;

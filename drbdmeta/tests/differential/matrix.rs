@@ -6,7 +6,8 @@ use drbdmeta::layout::{Placement, Striping};
 use drbdmeta::superblock::MagicKind;
 
 use crate::MIB;
-use crate::images::{Attached, old_sector, v07_disk};
+use crate::formats::v07_disk;
+use crate::images::{Attached, old_sector};
 
 const GIB: u64 = 1024 * MIB;
 const TIB: u64 = 1024 * GIB;
