@@ -345,17 +345,22 @@ mod tests {
         assert_eq!(report.worst(), Severity::Fine, "{:?}", report.findings());
     }
 
-    #[test]
-    fn a_clean_superblock_over_a_hot_log_is_a_problem() {
+    /// A ring with one transaction.
+    fn log_of(update: SlotUpdate) -> Vec<u8> {
         let block = Transaction {
             tr_number: 0,
-            updates: &[SlotUpdate { slot: 1, extent: 7 }],
+            updates: &[update],
             slots: 67,
             context_start: 0,
             context: &[FREE; 67],
         }
         .encode();
-        let log = [&block[..], &initialized_block().repeat(7)].concat();
+        [&block[..], &initialized_block().repeat(7)].concat()
+    }
+
+    #[test]
+    fn a_clean_superblock_over_a_hot_log_is_a_problem() {
+        let log = log_of(SlotUpdate { slot: 1, extent: 7 });
         let mut report = Report::default();
         assert_eq!(report.activity_log(&record(), &log), [7].into());
         assert_eq!(report.worst(), Severity::Problem);
@@ -363,18 +368,10 @@ mod tests {
 
     #[test]
     fn slots_beyond_all_limits_are_a_problem() {
-        let block = Transaction {
-            tr_number: 0,
-            updates: &[SlotUpdate {
-                slot: u16::MAX,
-                extent: 3,
-            }],
-            slots: 67,
-            context_start: 0,
-            context: &[FREE; 67],
-        }
-        .encode();
-        let log = [&block[..], &initialized_block().repeat(7)].concat();
+        let log = log_of(SlotUpdate {
+            slot: u16::MAX,
+            extent: 3,
+        });
         let mut report = Report::default();
         report.activity_log(&record(), &log);
         assert_eq!(

@@ -19,6 +19,9 @@ use crate::bitmap;
 use crate::device::{Medium, PageBuffer};
 use crate::text::parser::Words;
 
+/// Bytes of a piece, as the traces of the genuine create-md show: small enough for the caches, large
+/// enough for the disk.
+pub const PIECE: usize = 1 << 20;
 /// Pieces being written at once.
 const WRITERS: usize = 3;
 /// Buffers: those being written, and one being filled.
@@ -35,7 +38,7 @@ pub struct Area {
     pub at: u64,
     /// Bytes of words; the last piece is padded with zeros to 512 bytes.
     pub length: u64,
-    /// Bytes of every piece but the last: whole words.
+    /// Bytes of every piece but the last, whole sectors: [`PIECE`], less in tests.
     pub piece: usize,
 }
 

@@ -16,9 +16,6 @@ use crate::layout::{Placement, bitmap_sectors, superblock_byte};
 use crate::record::{Format, Record};
 use crate::text::parser::Words;
 
-/// Bytes zeroed by one write, as the traces of the genuine tool show.
-const ZERO_CHUNK: usize = 1 << 20;
-
 /// Meta-data that is already there.
 #[derive(Clone)]
 pub struct Existing {
@@ -353,7 +350,7 @@ fn zero_bitmap(
         tag: "md_initialize_common:BM",
         at,
         length,
-        piece: ZERO_CHUNK,
+        piece: bitmap_writer::PIECE,
     };
     let zeros = Words {
         count: length / 8,

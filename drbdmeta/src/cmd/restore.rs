@@ -24,8 +24,6 @@ use crate::record::validate::MAX_AL_BLOCKS;
 use crate::record::{Format, Generation, GenerationCounts, Record};
 use crate::text::parser::{DumpError, Head, Ids, Mark, Parser, Words};
 
-/// Bitmap bytes in one write: small enough for the caches, large enough for the disk.
-const PIECE: usize = 1 << 20;
 const TAG: &str = "meta_restore_md";
 
 /// `restore-md [FILE]`
@@ -344,7 +342,7 @@ fn write_bitmap(
         tag: TAG,
         at,
         length,
-        piece: PIECE,
+        piece: bitmap_writer::PIECE,
     };
     bitmap_writer::write(&mut session.con, store, area, |writer| {
         parser.bitmap(|words| writer.put(words))

@@ -7,7 +7,7 @@ use std::fmt;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use drbd_types::ByteCount;
 
@@ -115,9 +115,14 @@ struct Disk {
     kind: Kind,
 }
 
+/// A panic of a writing thread is told by the test, not by the next one to come.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Medium for Disk {
     fn size(&self) -> ByteCount {
-        self.image.lock().unwrap().size()
+        lock(&self.image).size()
     }
     fn kind(&self) -> Kind {
         self.kind
@@ -129,15 +134,15 @@ impl Medium for Disk {
         Ok(())
     }
     fn read_up_to(&self, at: ByteCount, buffer: &mut [u8]) -> io::Result<usize> {
-        let image = self.image.lock().unwrap();
+        let image = lock(&self.image);
         let left = usize::try_from(image.size.saturating_sub(at.0)).unwrap_or(usize::MAX);
         let count = left.min(buffer.len());
         buffer[..count].copy_from_slice(&image.read(at.0, count));
         Ok(count)
     }
     fn write_at(&self, at: ByteCount, bytes: &[u8]) -> io::Result<()> {
-        self.image.lock().unwrap().write(at.0, bytes);
-        self.steps.lock().unwrap().push(Step::Write {
+        lock(&self.image).write(at.0, bytes);
+        lock(&self.steps).push(Step::Write {
             at: at.0,
             bytes: bytes.to_vec(),
         });
@@ -147,7 +152,7 @@ impl Medium for Disk {
         self.write_at(at, &vec![0; length.0 as usize])
     }
     fn flush(&self) -> io::Result<()> {
-        self.steps.lock().unwrap().push(Step::Flush);
+        lock(&self.steps).push(Step::Flush);
         Ok(())
     }
 }
@@ -232,7 +237,7 @@ pub fn run(image: &Image, line: &str, state: &Path) -> Outcome {
         status,
         stdout: out.text(),
         stderr: err.text() + &last_words,
-        image: disk.image.lock().unwrap().clone(),
-        steps: disk.steps.lock().unwrap().clone(),
+        image: lock(&disk.image).clone(),
+        steps: lock(&disk.steps).clone(),
     }
 }

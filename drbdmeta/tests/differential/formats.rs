@@ -6,9 +6,9 @@ use std::os::unix::fs::FileExt;
 use drbd_types::ByteCount;
 use drbdmeta::layout::{Layout, Placement, Striping};
 
-use crate::MIB;
 use crate::bed::Pair;
 use crate::images::old_sector;
+use crate::{MIB, SHOWING};
 
 /// A v07 superblock in use.
 fn v07_block(flags: u32, md_size_kb: u32, offsets: (i32, i32), la_kb: u64) -> [u8; 512] {
@@ -67,12 +67,10 @@ fn disks_of_0_7_are_shown_and_changed_alike() {
         for flags in [0x5, 0xf] {
             let pair = v07_disk(size, index, flags, 7000, &[1, 0, 0xff]);
             let same = |command: &str| pair.same(&format!("-f 0 v07 disk {index} {command}"));
+            for command in SHOWING {
+                same(command);
+            }
             for command in [
-                "get-gi",
-                "show-gi",
-                "dstate",
-                "dump-md",
-                "-vvvvvvvvvv dump-md",
                 "apply-al",
                 "outdate",
                 "set-gi 1:9:8:7:-6:0:1:1",

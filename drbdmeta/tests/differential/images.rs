@@ -6,8 +6,8 @@ use drbdmeta::activity_log::{FREE, SlotUpdate, Transaction, fresh_ring, initiali
 use drbdmeta::layout::{Areas, Layout, Placement, Striping};
 use drbdmeta::superblock::{MagicKind, Superblock};
 
-use crate::MIB;
 use crate::bed::Pair;
+use crate::{MIB, SHOWING};
 
 /// A disk that a driver attached: la_size agreed, ring initialised.
 pub struct Attached {
@@ -323,13 +323,7 @@ fn what_the_kernel_driver_wrote_is_read_and_replayed_alike() {
         };
         pair.patch(at, &image);
         let same = |command: &str| pair.same(&format!("-f 0 v08 disk {index} {command}"));
-        for command in [
-            "get-gi",
-            "show-gi",
-            "dstate",
-            "dump-md",
-            "-vvvvvvvvvv dump-md",
-        ] {
+        for command in SHOWING {
             same(command);
         }
         let replayed = same("apply-al");

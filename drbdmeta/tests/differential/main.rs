@@ -12,6 +12,14 @@ mod restore;
 use bed::Pair;
 
 const MIB: u64 = 1 << 20;
+/// What shows meta-data and changes nothing.
+const SHOWING: [&str; 5] = [
+    "get-gi",
+    "show-gi",
+    "dstate",
+    "dump-md",
+    "-vvvvvvvvvv dump-md",
+];
 
 #[test]
 fn command_lines_that_are_wrong_fail_alike() {

@@ -238,7 +238,7 @@ impl Disk {
             }
             MetaIo::Bitmap(chunks) => {
                 for chunk in chunks {
-                    let first = chunk.first_word();
+                    let first = (chunk.first_bit().0 / 64) as usize;
                     for (offset, &word) in chunk.words().iter().enumerate() {
                         if fate == Fate::Done || random.chance(500) {
                             self.bitmap[first + offset] = word;

@@ -16,7 +16,7 @@ use drbd_core::input::{
 };
 use drbd_core::status::VolumeStatus;
 use drbd_core::time::Duration;
-use drbd_types::{ConnState, DiskState, MdFlags, Sector, SectorCount, State, UuidSet};
+use drbd_types::{ConnState, DiskState, GenerationIds, Sector, SectorCount, State, UuidSet};
 
 use crate::block::Block;
 use crate::expect::Bindings;
@@ -316,16 +316,7 @@ impl Pair {
     /// If there is no disk.
     pub fn flags(&self, node: usize) -> String {
         let flags = self.status(node).md.expect("a disk is attached").1;
-        let shown = [
-            MdFlags::CONSISTENT,
-            MdFlags::WAS_UP_TO_DATE,
-            MdFlags::PRIMARY_IND,
-            MdFlags::CONNECTED_IND,
-            MdFlags::FULL_SYNC,
-            MdFlags::PEER_OUT_DATED,
-            MdFlags::CRASHED_PRIMARY,
-        ]
-        .map(|flag| u8::from(flags.contains(flag)).to_string());
+        let shown = GenerationIds::COLUMNS.map(|flag| u8::from(flags.contains(flag)).to_string());
         shown.join(":")
     }
 

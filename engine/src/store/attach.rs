@@ -390,6 +390,7 @@ mod tests {
         let _first = attach(&internal(&file), 0).unwrap();
         assert_eq!(code(&internal(&file)), RetCode::OpenDisk);
     }
+
     #[test]
     fn a_slot_of_a_shared_device_belongs_to_one_volume() {
         let size = 2 * layout::SLOT_SECTORS * 512;

@@ -7,6 +7,7 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use drbd_types::BitNr;
 use drbd_wire::bitmap_code::{Bit, BitSource};
 
 /// Words in a page.
@@ -48,12 +49,11 @@ impl Pages {
 
     /// Appends a page.
     pub fn push(&mut self, page: Page) {
-        let shared = match page {
-            page if page == *self.clear => Arc::clone(&self.clear),
-            page if page == *self.set => Arc::clone(&self.set),
-            page => Arc::new(page),
-        };
-        self.pages.push(shared);
+        let same = [&self.clear, &self.set]
+            .into_iter()
+            .find(|same| ***same == page);
+        let page = same.map_or_else(|| Arc::new(page), Arc::clone);
+        self.pages.push(page);
     }
 
     /// Cuts, or appends clear pages.
@@ -226,9 +226,9 @@ impl BitmapChunk {
         self.page
     }
 
-    /// Number of its first word.
-    pub fn first_word(&self) -> usize {
-        self.page as usize * PAGE_WORDS
+    /// First bit that it covers.
+    pub const fn first_bit(&self) -> BitNr {
+        BitNr(self.page as u64 * PAGE_BITS)
     }
 
     /// Its words: 512, fewer on the last page.

@@ -94,7 +94,7 @@ fn pages_reach_the_disk_when_they_changed_and_only_once() {
     bitmap.set_range(Sector(2 * PAGE_SECTORS), sectors(8));
     let chunks = bitmap.take_pages(WriteOut::Changed);
     assert_eq!(pages(&chunks), [1, 2]);
-    assert_eq!(chunks[0].first_word(), PAGE_WORDS);
+    assert_eq!(chunks[0].first_bit(), BitNr(PAGE_BITS));
     assert_eq!(chunks[0].words()[0], 1);
     assert_eq!(pages(&bitmap.take_pages(WriteOut::Changed)), []);
     bitmap.clear_range(Sector(PAGE_SECTORS), sectors(8));
@@ -305,7 +305,7 @@ mod model {
                     bitmap.clear_range(Sector(at), SectorCount(len));
                 }
                 for chunk in bitmap.take_pages(WriteOut::Changed) {
-                    let first = chunk.first_word();
+                    let first = word_of(chunk.first_bit().0);
                     disk[first..first + chunk.words().len()].copy_from_slice(chunk.words());
                 }
                 let words: Vec<u64> = (0..disk.len()).map(|word| bitmap.pages.get(word)).collect();
